@@ -1,0 +1,152 @@
+"""yysijie/st-gcn, mmskeleton's ST_GCN_18 and their forks: one key format, (N, C, T, V, M).
+
+    A (K,V,V), data_bn, st_gcn_networks.i.{gcn.conv, tcn.0 BN, tcn.2 conv, tcn.3 BN,
+    residual.0 conv, residual.1 BN}, edge_importance.i (K,V,V), fcn (classes, C, 1, 1)
+"""
+
+from __future__ import annotations
+
+from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
+from stgcn_deploy.checkpoints.base import Described, Fact, Hints, clip_size, with_strides
+from stgcn_deploy.errors import KeyMismatchError, UnsupportedCheckpointError
+from stgcn_deploy.models.spec import BlockSpec, InputNorm, NetworkSpec, Residual
+
+__all__ = ["CODEBASE", "describe_network", "network_keys"]
+
+
+def describe_network(tensors: Tensors, prefix: str, hints: Hints) -> NetworkSpec:
+    """The network under `prefix`, from shapes alone; strides by rule.
+
+    Raises:
+        KeyMismatchError: a tensor that the shapes are read from is missing.
+    """
+    k, v, _ = _cube(tensors, f"{prefix}A")
+    count = tensors.indices(rf"{prefix}st_gcn_networks\.(\d+)\.")
+    weighted = tensors.any(rf"^{prefix}edge_importance\.")
+    blocks = tuple(_block(tensors, prefix, index, k, weighted) for index in range(count))
+    in_channels = blocks[0].in_channels
+    norm, persons = _input_norm(tensors, prefix, v * in_channels)
+    return NetworkSpec(
+        family="stgcn",
+        axes="NCTVM",
+        in_channels=in_channels,
+        num_joints=v,
+        num_subsets=k,
+        num_classes=tensors[f"{prefix}fcn.weight"].shape[0],
+        blocks=blocks,
+        input_norm=norm,
+        num_persons=persons,
+    )
+
+
+def _cube(tensors: Tensors, key: str) -> tuple[int, int, int]:
+    shape = tuple(tensors[key].shape)
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise KeyMismatchError(f"{tensors.where}: {key!r} has shape {shape}, expected (K, V, V).")
+    return shape
+
+
+def _input_norm(tensors: Tensors, prefix: str, per_joint: int) -> tuple[InputNorm, int | None]:
+    if not tensors.any(rf"^{prefix}data_bn\."):
+        return "none", None
+    features = tensors[f"{prefix}data_bn.weight"].numel()
+    if features == per_joint:
+        return "joint", None
+    if features % per_joint:
+        raise KeyMismatchError(
+            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_joint} or a "
+            "multiple of it."
+        )
+    return "person", features // per_joint
+
+
+def _block(tensors: Tensors, prefix: str, index: int, k: int, weighted: bool) -> BlockSpec:
+    here = f"{prefix}st_gcn_networks.{index}"
+    wide, ci = tensors[f"{here}.gcn.conv.weight"].shape[:2]
+    if wide % k:
+        raise KeyMismatchError(
+            f"{tensors.where}: {here}.gcn.conv has {wide} outputs, expected a multiple of K = {k}."
+        )
+    co = wide // k
+    residual: Residual = "identity"
+    if tensors.any(rf"^{here}\.residual\."):
+        residual = "conv"
+    elif index == 0:
+        residual = "none"
+    return BlockSpec(
+        in_channels=ci,
+        out_channels=co,
+        # A residual convolution between equal widths can only be there for its stride.
+        stride=2 if residual == "conv" and index > 0 else 1,
+        residual=residual,
+        adjacency="importance" if weighted else "plain",
+        kernel=tensors[f"{here}.tcn.2.weight"].shape[2],
+    )
+
+
+def network_keys(spec: NetworkSpec, ours: str, theirs: str) -> dict[str, str]:
+    """Reference form under the prefix `ours` <- file under the prefix `theirs`."""
+    keys = conv_keys(f"{ours}head", f"{theirs}fcn")
+    if spec.input_norm != "none":
+        keys |= bn_keys(f"{ours}data_bn.bn", f"{theirs}data_bn")
+    for index, block in enumerate(spec.blocks):
+        to, of = f"{ours}blocks.{index}", f"{theirs}st_gcn_networks.{index}"
+        keys[f"{to}.gcn.A"] = f"{theirs}A"
+        if block.adjacency == "importance":
+            keys[f"{to}.gcn.PA"] = f"{theirs}edge_importance.{index}"
+        keys |= conv_keys(f"{to}.gcn.conv", f"{of}.gcn.conv")
+        keys |= bn_keys(f"{to}.gcn.bn", f"{of}.tcn.0")
+        keys |= conv_keys(f"{to}.tcn.conv", f"{of}.tcn.2")
+        keys |= bn_keys(f"{to}.tcn.bn", f"{of}.tcn.3")
+        if block.residual == "conv":
+            keys |= conv_keys(f"{to}.residual.conv", f"{of}.residual.0")
+            keys |= bn_keys(f"{to}.residual.bn", f"{of}.residual.1")
+    return keys
+
+
+class StgcnCodebase:
+    """One stream; also what DataParallel training of it saves."""
+
+    name = "st-gcn"
+    title = "ST-GCN (yysijie/st-gcn, mmskeleton ST_GCN_18)"
+    preprocessing = (
+        "Kinetics: x/W-0.5, y/H-0.5, score, with x=y=0 where score=0; NTU: camera metres; zero "
+        "frames at the end, zero persons for empty slots"
+    )
+
+    def matches(self, tensors: Tensors) -> bool:
+        """The block convolution at top level, and a head called fcn."""
+        return "st_gcn_networks.0.gcn.conv.weight" in tensors and tensors.any(r"^fcn\.")
+
+    def describe(self, tensors: Tensors, hints: Hints) -> Described:
+        """See Codebase.describe.
+
+        Raises:
+            UnsupportedCheckpointError: the fall-detection fork with its attention block.
+        """
+        if tensors.any(r"^attention_block\."):
+            raise UnsupportedCheckpointError(
+                f"{tensors.where}: an ST-GCN with an attention block "
+                "(maicth/st-gcn-for-fall-detection): its temporal attention is tied to T=300 and "
+                "is not supported."
+            )
+        spec, strides = with_strides(describe_network(tensors, "", hints), hints)
+        two = spec.num_joints in (18, 25)
+        frames, persons, facts = clip_size(
+            hints,
+            (300, "the usual clip of st-gcn's Kinetics and NTU settings"),
+            (
+                spec.num_persons or (2 if two else 1),
+                "fixed by data_bn" if spec.num_persons else "usual for this layout",
+            ),
+        )
+        facts = [strides, Fact("block 0 residual", "none", "assumed", "as the codebase has it"),
+                 *facts]  # fmt: skip
+        return Described(spec, tuple(facts), frames, persons, "A")
+
+    def key_map(self, spec: NetworkSpec) -> KeyMap:
+        """See Codebase.key_map."""
+        return KeyMap(network_keys(spec, "", ""))
+
+
+CODEBASE = StgcnCodebase()

@@ -1,0 +1,47 @@
+"""The table of families: reference form by name; add a file and a line to add a family."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import nn
+
+from stgcn_deploy.models.spec import NetworkSpec
+from stgcn_deploy.registry import Registry
+
+__all__ = ["FAMILIES", "Family", "reference_form"]
+
+
+class Family(Protocol):
+    """One network family.
+
+    Attributes:
+        title: one line for people, with the paper.
+        graph_forms: the deploy forms that its maths allows.
+    """
+
+    title: str
+    graph_forms: tuple[str, ...]
+
+    def reference(self, spec: NetworkSpec) -> nn.Module:
+        """The untrained reference form: native input -> logits (N, classes)."""
+
+    def deploy(self, reference: nn.Module, graph_form: str, shape: object) -> nn.Module:
+        """The same function as `reference`, as a fast graph."""
+
+
+_HERE = "stgcn_deploy.models"
+
+FAMILIES: Registry[Family] = Registry(
+    "family",
+    {
+        "stgcn": f"{_HERE}.stgcn:FAMILY",
+        "stgcnpp": f"{_HERE}.stgcnpp:FAMILY",
+        "twostream": f"{_HERE}.twostream:FAMILY",
+    },
+)
+
+
+def reference_form(spec: NetworkSpec) -> nn.Module:
+    """The untrained reference form of a spec."""
+    return FAMILIES[spec.family].reference(spec)

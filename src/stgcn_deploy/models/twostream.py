@@ -1,0 +1,107 @@
+"""Two-stream ST-GCN: one network on the joints, one on their motion, logits added.
+
+Two definitions of the motion are in use and no checkpoint says which (yysijie's first code has the
+second difference; 2s_st-gcn and the Jetson guides have the first), so it is part of the spec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stgcn_deploy.models.deploy import InputStage, Trunk, average_persons
+from stgcn_deploy.models.network import Network
+from stgcn_deploy.models.shape import InputShape
+from stgcn_deploy.models.spec import Motion, NetworkSpec
+
+__all__ = ["FAMILY", "TwoStream", "motion_of"]
+
+
+def motion_of(x: Tensor, kind: Motion, frame_axis: int) -> Tensor:
+    """The motion stream, as long as `x`; edge frames that have no neighbour are zero.
+
+    first_difference:  m[0] = 0, m[t] = x[t] - x[t-1]
+    second_difference: m[t] = x[t] - (x[t+1] + x[t-1]) / 2, m[0] = m[T-1] = 0
+    """
+    frames = x.shape[frame_axis]
+    zero = torch.zeros_like(x.narrow(frame_axis, 0, 1))
+    if kind == "first_difference":
+        step = x.narrow(frame_axis, 1, frames - 1) - x.narrow(frame_axis, 0, frames - 1)
+        return torch.cat([zero, step], dim=frame_axis)
+    middle = x.narrow(frame_axis, 1, frames - 2)
+    after, before = x.narrow(frame_axis, 2, frames - 2), x.narrow(frame_axis, 0, frames - 2)
+    return torch.cat([zero, middle - 0.5 * after - 0.5 * before, zero], dim=frame_axis)
+
+
+class TwoStream(nn.Module):
+    """origin(x) + motion(motion_of(x)): logits (N, num_classes)."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        one = replace(spec, motion=None)
+        self.origin = Network(one)
+        self.motion = Network(one)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input in the order of `spec.axes` -> logits (N, num_classes)."""
+        assert self.spec.motion is not None
+        moved = motion_of(x, self.spec.motion, self.spec.axes.index("T"))
+        logits: Tensor = self.origin(x) + self.motion(moved)
+        return logits
+
+
+def _motion_graph(x: Tensor, kind: Motion) -> Tensor:
+    """motion_of on (N, C, T, V), as difference and pad."""
+    if kind == "first_difference":
+        return functional.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 1, 0))
+    inner = x[:, :, 1:-1] - 0.5 * (x[:, :, 2:] + x[:, :, :-2])
+    return functional.pad(inner, (0, 0, 1, 1))
+
+
+class DeployTwoStream(nn.Module):
+    """Both trunks on one prepared input; the two heads are one product."""
+
+    def __init__(self, network: TwoStream, graph_form: str, shape: InputShape) -> None:
+        super().__init__()
+        assert network.spec.motion is not None
+        self.kind: Motion = network.spec.motion
+        self.shape = shape
+        self.prepare = InputStage(network.spec.axes, shape)
+        self.origin = Trunk(network.origin, graph_form, shape)
+        self.motion = Trunk(network.motion, graph_form, shape)
+        heads = (network.origin.head, network.motion.head)
+        self.head = nn.Linear(sum(h.in_features for h in heads), heads[0].out_features)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.cat([h.weight for h in heads], dim=1))
+            self.head.bias.copy_(heads[0].bias + heads[1].bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input in the codebase's axis order -> logits (N, num_classes)."""
+        clip = self.prepare(x)
+        streams = (self.origin(clip), self.motion(_motion_graph(clip, self.kind)))
+        features = average_persons(torch.cat(streams, dim=1), self.shape, x.shape[0])
+        logits: Tensor = self.head(features)
+        return logits
+
+
+class TwoStreamFamily:
+    """Origin and motion stream, logits added (2s_st-gcn)."""
+
+    title = "two-stream ST-GCN (joint + motion, logits added)"
+    graph_forms = ("aggregate", "einsum", "matmul")
+
+    def reference(self, spec: NetworkSpec) -> nn.Module:
+        """See Family.reference."""
+        return TwoStream(spec)
+
+    def deploy(self, reference: nn.Module, graph_form: str, shape: InputShape) -> nn.Module:
+        """See Family.deploy."""
+        assert isinstance(reference, TwoStream)
+        return DeployTwoStream(reference, graph_form, shape).eval()
+
+
+FAMILY = TwoStreamFamily()

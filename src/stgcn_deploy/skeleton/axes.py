@@ -1,0 +1,41 @@
+"""Axis orders: ours is (N, M, T, V, C); a model file keeps the one its codebase trained with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgcn_deploy.errors import UsageError
+
+__all__ = ["AXIS_ORDERS", "CANONICAL", "named_shape", "to_canonical", "to_native"]
+
+CANONICAL = "NMTVC"
+AXIS_ORDERS = ("NCTVM", "NMTVC")
+
+
+def _check(axes: str) -> None:
+    if sorted(axes) != sorted(CANONICAL):
+        raise UsageError(f"axis order {axes!r} is none of {', '.join(AXIS_ORDERS)}.")
+
+
+def to_native(batch: NDArray[Any], axes: str) -> NDArray[Any]:
+    """(N, M, T, V, C) in the order of `axes`, contiguous.
+
+    Raises:
+        UsageError: `axes` is no permutation of the five letters.
+    """
+    _check(axes)
+    return np.ascontiguousarray(batch.transpose([CANONICAL.index(axis) for axis in axes]))
+
+
+def to_canonical(batch: NDArray[Any], axes: str) -> NDArray[Any]:
+    """A batch in the order of `axes` as (N, M, T, V, C), contiguous."""
+    _check(axes)
+    return np.ascontiguousarray(batch.transpose([axes.index(axis) for axis in CANONICAL]))
+
+
+def named_shape(axes: str, sizes: dict[str, Any]) -> tuple[Any, ...]:
+    """The sizes of the axes, in the order of `axes`: named_shape("NCTVM", {"N": 1, ...})."""
+    return tuple(sizes[axis] for axis in axes)

@@ -1,0 +1,33 @@
+"""The table of layouts: one file each; add a file and a line to add a layout."""
+
+from __future__ import annotations
+
+from stgcn_deploy.registry import Registry
+from stgcn_deploy.skeleton.layout import Layout
+
+_HERE = "stgcn_deploy.skeleton.layouts"
+
+LAYOUTS: Registry[Layout] = Registry(
+    "layout",
+    {
+        "openpose18": f"{_HERE}.openpose18:LAYOUT",
+        "ntu25": f"{_HERE}.ntu25:LAYOUT",
+        "ntu24": f"{_HERE}.ntu24:LAYOUT",
+        "coco17": f"{_HERE}.coco17:LAYOUT",
+        "mediapipe33": f"{_HERE}.mediapipe33:LAYOUT",
+        "handmp21": f"{_HERE}.handmp21:LAYOUT",
+    },
+    aliases={
+        "openpose": "openpose18",
+        "openpose-18": "openpose18",
+        "kinetics": "openpose18",
+        "ntu-rgb+d": "ntu25",
+        "nturgb+d": "ntu25",
+        "ntu_edge": "ntu24",
+        "coco": "coco17",
+        "mediapipe": "mediapipe33",
+        "blazepose": "mediapipe33",
+        "handmp": "handmp21",
+        "hand": "handmp21",
+    },
+)
