@@ -6,6 +6,8 @@ in place, no pooling kernel that depends on sizes, and shapes are constants wher
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -174,10 +176,12 @@ class Trunk(nn.Module):
             else:
                 first = first.with_input(scale[0], shift[0])
         units = [first] + [fold_graph_conv(block.gcn) for block in network.blocks[1:]]  # type: ignore[union-attr,arg-type]
-        self.blocks = nn.ModuleList(
-            DeployBlock(graph_unit(unit, graph_form, shape), block)  # type: ignore[arg-type]
-            for unit, block in zip(units, network.blocks, strict=True)
-        )
+        self.blocks = nn.ModuleList()
+        for unit, block in zip(units, network.blocks, strict=True):
+            assert isinstance(block, Block)
+            self.blocks.append(DeployBlock(graph_unit(unit, graph_form, shape), block))
+            frames = -(-shape.frames // block.spec.stride)  # odd kernels, same padding: ceil(T / s)
+            shape = replace(shape, frames=frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * M, C, T, V) -> (N * M, C')."""

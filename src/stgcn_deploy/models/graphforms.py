@@ -119,13 +119,13 @@ class ConvFirstUnit(GraphUnit):
 
     def subsets(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, K, C', T, V)."""
-        y = self.conv(x)
+        y: Tensor = self.conv(x)
         k, c, v = self.num_subsets, self.channels, self.num_joints
-        if "T" not in self.shape.dynamic:
-            return y.reshape(-1, k, c, y.shape[2], v)  # type: ignore[no-any-return]
-        if not self.shape.dynamic & {"N", "M"}:
-            return y.reshape(self.shape.batch * self.shape.persons, k, c, -1, v)  # type: ignore[no-any-return]
-        return y.unflatten(1, (k, c))  # type: ignore[no-any-return]
+        if self.shape.static("T"):
+            return y.reshape(-1, k, c, self.shape.frames, v)
+        if self.shape.static("N") and self.shape.static("M"):
+            return y.reshape(self.shape.batch * self.shape.persons, k, c, -1, v)
+        return y.unflatten(1, (k, c))
 
     def mix(self, y: Tensor) -> Tensor:
         """(N, K, C', T, V) -> (N, C', T, V)."""
@@ -160,15 +160,14 @@ class MatMulUnit(ConvFirstUnit):
 
     def mix(self, y: Tensor) -> Tensor:
         """See ConvFirstUnit.mix."""
-        frames = y.shape[3]
         flat = y.permute(0, 2, 3, 1, 4).reshape(-1, self.num_subsets * self.num_joints)
         mixed = torch.matmul(flat, self.adjacency)
         c, v = self.channels, self.num_joints
-        if "T" not in self.shape.dynamic:
-            return mixed.reshape(-1, c, frames, v)
-        if not self.shape.dynamic & {"N", "M"}:
+        if self.shape.static("T"):
+            return mixed.reshape(-1, c, self.shape.frames, v)
+        if self.shape.static("N") and self.shape.static("M"):
             return mixed.reshape(self.shape.batch * self.shape.persons, c, -1, v)
-        return mixed.reshape(y.shape[0], c, frames, v)
+        return mixed.reshape(y.shape[0], c, y.shape[3], v)
 
 
 GRAPH_FORMS: dict[str, type[AggregateUnit] | type[EinsumUnit] | type[MatMulUnit]] = {
@@ -179,5 +178,5 @@ GRAPH_FORMS: dict[str, type[AggregateUnit] | type[EinsumUnit] | type[MatMulUnit]
 
 
 def graph_unit(folded: GraphWeights, form: str, shape: InputShape) -> GraphUnit:
-    """A graph convolution in one of GRAPH_FORMS."""
+    """A graph convolution in one of GRAPH_FORMS; `shape.frames` is T where the unit stands."""
     return GRAPH_FORMS[form](folded, shape)

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stgcn_deploy.models.deploy import InputStage, Trunk, average_persons
 from stgcn_deploy.models.network import Network
@@ -55,11 +54,16 @@ class TwoStream(nn.Module):
 
 
 def _motion_graph(x: Tensor, kind: Motion) -> Tensor:
-    """motion_of on (N, C, T, V), as difference and pad."""
+    """motion_of on (N, C, T, V), padded by repeating edge frames, so that no Pad node is needed.
+
+    A frame minus itself is exactly the zero frame that the definition asks for.
+    """
     if kind == "first_difference":
-        return functional.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 1, 0))
-    inner = x[:, :, 1:-1] - 0.5 * (x[:, :, 2:] + x[:, :, :-2])
-    return functional.pad(inner, (0, 0, 1, 1))
+        return x - torch.cat([x[:, :, :1], x[:, :, :-1]], dim=2)
+    # At the edges both neighbours are the frame itself.
+    before = torch.cat([x[:, :, :1], x[:, :, :-2], x[:, :, -1:]], dim=2)
+    after = torch.cat([x[:, :, :1], x[:, :, 2:], x[:, :, -1:]], dim=2)
+    return x - 0.5 * after - 0.5 * before
 
 
 class DeployTwoStream(nn.Module):

@@ -1,0 +1,148 @@
+"""The seam to runtimes: a Backend opens a model as a Session; what all must check is checked here once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgcn_deploy.errors import BackendError, ClipError
+from stgcn_deploy.registry import nearest
+
+__all__ = ["Backend", "OpenOptions", "Session", "TensorSpec"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output; a str in `shape` is the name of an open axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of `shape` may be fed here."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(want, str) or want == have
+            for want, have in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How to open a model.
+
+    Attributes:
+        threads: threads inside one call; None leaves it to the runtime.
+        tap: name of an inner tensor to add to the outputs (for comparing logits).
+    """
+
+    threads: int | None = None
+    tap: str | None = None
+
+
+class Session(ABC):
+    """A model that runs; a context manager; not thread-safe."""
+
+    def __init__(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._inputs = inputs
+        self._outputs = outputs
+        self._closed = False
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` takes."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives."""
+        return self._outputs
+
+    @abstractmethod
+    def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run on checked arrays; the results belong to the caller."""
+
+    def _close(self) -> None:
+        """Release what the runtime holds."""
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs by name.
+
+        Raises:
+            ClipError: an input is missing, unknown, or of the wrong dtype or shape.
+            BackendError: the session is closed, or the runtime failed.
+        """
+        if self._closed:
+            raise BackendError("this session is closed; open the bundle again.")
+        names = [spec.name for spec in self.inputs]
+        unknown = [name for name in feed if name not in names]
+        if unknown:
+            raise ClipError(
+                f"no input is called {unknown[0]!r}{nearest(unknown[0], names)} "
+                f"Inputs: {', '.join(names)}."
+            )
+        return self._run({spec.name: self._checked(spec, feed) for spec in self.inputs})
+
+    @staticmethod
+    def _checked(spec: TensorSpec, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        if spec.name not in feed:
+            raise ClipError(f"input {spec.name!r} is missing.")
+        array = feed[spec.name]
+        if str(array.dtype) != spec.dtype:
+            raise ClipError(f"input {spec.name!r} has dtype {array.dtype}, expected {spec.dtype}.")
+        if not spec.fits(array.shape):
+            raise ClipError(
+                f"input {spec.name!r} has shape {array.shape}, expected "
+                f"({', '.join(map(str, spec.shape))})."
+            )
+        return np.ascontiguousarray(array)
+
+    def close(self) -> None:
+        """Release the runtime; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Backend(Protocol):
+    """One runtime.
+
+    Attributes:
+        name: the table's name of it.
+        install: the line that installs it.
+    """
+
+    name: str
+    install: str
+
+    def available(self) -> str | None:
+        """None when usable here, else why not."""
+
+    def version(self) -> str | None:
+        """The runtime's version, or None when it is absent."""
+
+    def open(self, model: Path, options: OpenOptions) -> Session:
+        """Open a model file.
+
+        Raises:
+            MissingDependencyError: the runtime is absent.
+            BackendError: it refuses the model.
+        """

@@ -1,0 +1,14 @@
+"""The table of backends; add a file and a line to add a runtime."""
+
+from __future__ import annotations
+
+from stgcn_deploy.backends.base import Backend
+from stgcn_deploy.registry import Registry
+
+__all__ = ["BACKENDS"]
+
+BACKENDS: Registry[Backend] = Registry(
+    "backend",
+    {"onnxruntime": "stgcn_deploy.backends.onnxruntime:BACKEND"},
+    aliases={"ort": "onnxruntime", "onnx": "onnxruntime"},
+)

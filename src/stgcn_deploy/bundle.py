@@ -1,0 +1,338 @@
+"""A bundle: the directory in which the build half and the run half meet.
+
+    model.onnx [model.onnx.data]   the graph
+    manifest.json                  everything the run half must know; no silent defaults
+    golden.npz                     inputs in native axes and float64 outputs of the reference form
+    labels.txt                     class names, one a line
+
+Every file is named in the manifest with its sha256; an unknown or missing field, or a changed byte,
+is an error.  A bundle is written beside its place and renamed, so that no half of one ever exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from stgcn_deploy.errors import (
+    BundleError,
+    FileUnreadableError,
+    HashMismatchError,
+    ManifestError,
+    OutputExistsError,
+)
+from stgcn_deploy.skeleton.axes import AXIS_ORDERS, named_shape
+
+__all__ = ["SCHEMA_VERSION", "Bundle", "Golden", "Manifest", "sha256_of", "write_bundle"]
+
+SCHEMA_VERSION = 1
+MODEL, MANIFEST, GOLDEN, LABELS = "model.onnx", "manifest.json", "golden.npz", "labels.txt"
+MAX_GOLDEN_BYTES = 1 << 30
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LayoutRecord(Strict):
+    """The skeleton; `name` is None when the stored graph fits no known layout."""
+
+    name: str | None
+    exact: bool
+    edge_set: str | None
+    strategy: str | None
+    joints: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    adjacency_sha256: str
+
+
+class ClipRecord(Strict):
+    """Sizes of one input; `dynamic` holds the open axes with the range that was verified."""
+
+    batch: int
+    persons: int
+    frames: int
+    joints: int
+    channels: int
+    dynamic: dict[Literal["N", "T", "M"], tuple[int, int]]
+    fps: float | None
+
+
+class ContractRecord(Strict):
+    """What the numbers of a clip are.
+
+    Attributes:
+        preprocessing: how the training codebase makes them, in words.
+        pad_frames, pad_persons: what fills a short clip.
+    """
+
+    preprocessing: str
+    pad_frames: Literal["zeros"]
+    pad_persons: Literal["zeros"]
+
+
+class PrecisionRecord(Strict):
+    """Asked for and got."""
+
+    requested: str
+    actual: str
+
+
+class ParityRecord(Strict):
+    """The verification that this bundle passed when it was made.
+
+    Attributes:
+        max_error, p99_error, mean_error: |candidate - reference| of logits over max(1, max|logits|).
+        inert: parts of the input that change nothing, in the reference either.
+    """
+
+    backend: str
+    cases: int
+    max_error: float
+    p99_error: float
+    mean_error: float
+    top1_agreement: float
+    tolerance: float
+    inert: tuple[str, ...]
+
+
+class SourceRecord(Strict):
+    """Where the weights come from; `facts` is what was read, given and assumed."""
+
+    file: str
+    sha256: str
+    codebase: str
+    facts: tuple[dict[str, Any], ...]
+
+
+class FileRecord(Strict):
+    """One file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(Strict):
+    """manifest.json."""
+
+    schema_version: Literal[1]
+    name: str
+    family: str
+    streams: tuple[str, ...]
+    motion: str | None
+    source: SourceRecord
+    layout: LayoutRecord
+    axes: str
+    clip: ClipRecord
+    contract: ContractRecord
+    num_classes: int
+    output: Literal["probabilities", "logits"]
+    graph_form: str
+    graph_form_ms: dict[str, float]
+    opset: int
+    ir_version: int
+    exporter: str
+    precision: PrecisionRecord
+    macs: int
+    parameters: int
+    parity: ParityRecord | None
+    versions: dict[str, str]
+    command: str
+    files: dict[str, FileRecord]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if self.axes not in AXIS_ORDERS:
+            raise ValueError(f"axes {self.axes!r} is none of {', '.join(AXIS_ORDERS)}")
+        if len(self.layout.joints) != self.clip.joints:
+            raise ValueError(
+                f"layout has {len(self.layout.joints)} joints, clip {self.clip.joints}"
+            )
+        return self
+
+    @property
+    def input_shape(self) -> tuple[int | str, ...]:
+        """Native shape; an open axis is its name ("batch", "frames", "persons")."""
+        names = {"N": "batch", "T": "frames", "M": "persons"}
+        sizes: dict[str, int | str] = {
+            "N": self.clip.batch,
+            "M": self.clip.persons,
+            "T": self.clip.frames,
+            "V": self.clip.joints,
+            "C": self.clip.channels,
+        }
+        for axis in self.clip.dynamic:
+            sizes[axis] = names[axis]
+        return named_shape(self.axes, sizes)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One recorded input, native axes, float32, and the reference form's float64 logits (N, classes)."""
+
+    name: str
+    input: NDArray[np.float32]
+    logits: NDArray[np.float64]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Bundle:
+    """A bundle that was read and whose bytes were checked.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        FileUnreadableError: nothing there.
+        ManifestError: no manifest, or one that this version does not understand in full.
+        HashMismatchError: a file is missing, or is not the one that was written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        for name, record in self.manifest.files.items():
+            _check_file(self.path, name, record)
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return tuple((self.path / LABELS).read_text(encoding="utf-8").splitlines())
+
+    def golden(self) -> tuple[Golden, ...]:
+        """The recorded cases, in the order they were written."""
+        with np.load(self.path / GOLDEN, allow_pickle=False) as file:
+            names = [str(name) for name in file["names"]]
+            return tuple(
+                Golden(name, file[f"input_{index}"], file[f"logits_{index}"])
+                for index, name in enumerate(names)
+            )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of a directory, checked field by field.
+
+    Raises:
+        FileUnreadableError, ManifestError: see Bundle.
+    """
+    if not path.exists():
+        raise FileUnreadableError(f"{path} does not exist; give a bundle directory.")
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ManifestError(
+            f"{path} is no bundle: it has no {MANIFEST}. Make one with: stgcn export CHECKPOINT -o DIR"
+        )
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ManifestError(f"{file} is not valid JSON ({error}); export the bundle again.") from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{file} has schema version {version!r}, this stgcn-deploy reads {SCHEMA_VERSION}; "
+            "export the bundle again, or use the version that wrote it."
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise ManifestError(
+            f"{file}: field {where!r}: {first['msg']} ({error.error_count()} problem(s) in all). A "
+            "bundle is used only when every field is understood; export it again."
+        ) from None
+
+
+def _check_file(folder: Path, name: str, record: FileRecord) -> None:
+    file = folder / name
+    if Path(name).name != name:
+        raise ManifestError(f"{folder}: file name {name!r} leaves the bundle; refused.")
+    if not file.is_file():
+        raise HashMismatchError(f"{file} is missing from the bundle; export it again.")
+    if file.stat().st_size != record.bytes or sha256_of(file) != record.sha256:
+        raise HashMismatchError(
+            f"{file} is not the file that was written (its bytes changed since); copy the bundle "
+            "again, or export it again."
+        )
+
+
+@contextmanager
+def fresh_directory(target: Path, *, force: bool) -> Iterator[Path]:
+    """A directory to fill, renamed to `target` when the block ends well, else removed.
+
+    Raises:
+        OutputExistsError: `target` is there and `force` is not given, or it holds other things.
+        BundleError: the place cannot be written.
+    """
+    if target.exists() and not force:
+        raise OutputExistsError(f"{target} exists; choose another -o, or replace it with --force.")
+    if target.exists() and not (target / MANIFEST).is_file() and (
+        not target.is_dir() or any(target.iterdir())
+    ):
+        raise OutputExistsError(
+            f"{target} exists and is no bundle; --force replaces bundles only, to keep other files."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise BundleError(f"cannot write {target}: {error.strerror} ({error.filename}).") from None
+    try:
+        partial.chmod(0o755)
+        yield partial
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write_golden(folder: Path, cases: tuple[Golden, ...]) -> None:
+    """golden.npz."""
+    arrays: dict[str, NDArray[Any]] = {"names": np.array([case.name for case in cases])}
+    for index, case in enumerate(cases):
+        arrays[f"input_{index}"] = case.input.astype(np.float32)
+        arrays[f"logits_{index}"] = case.logits.astype(np.float64)
+    np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]
+
+
+def write_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
+    """Seal a directory whose other files are written: hash them, write the manifest."""
+    files = {
+        file.name: FileRecord(sha256=sha256_of(file), bytes=file.stat().st_size)
+        for file in sorted(folder.iterdir())
+        if file.name != MANIFEST
+    }
+    manifest = Manifest.model_validate(
+        {**fields, "schema_version": SCHEMA_VERSION, "files": {k: v.model_dump() for k, v in files.items()}}
+    )
+    text = manifest.model_dump_json(indent=1)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return manifest

@@ -1,0 +1,63 @@
+"""Pickled arrays from outside, without running code: numpy arrays and plain containers, nothing else."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stgcn_deploy.errors import FileUnreadableError, UnsafeFileError
+
+__all__ = ["load_pickle"]
+
+MAX_BYTES = 8 << 30
+_NUMPY_NAMES = {"_reconstruct", "scalar", "ndarray", "dtype", "_frombuffer"}
+_NUMPY_MODULES = {
+    "numpy", "numpy.core.multiarray", "numpy._core.multiarray",
+    "numpy.core.numeric", "numpy._core.numeric",
+}  # fmt: skip
+_BUILTINS = {"set", "frozenset", "slice", "complex", "bytearray"}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Only what rebuilds numpy arrays."""
+        if module in _NUMPY_MODULES and name in _NUMPY_NAMES:
+            return super().find_class(module, name)
+        if module == "collections" and name == "OrderedDict":
+            return super().find_class(module, name)
+        if module in ("builtins", "__builtin__") and name in _BUILTINS:
+            return super().find_class("builtins", name)
+        if module == "_codecs" and name == "encode":  # how Python 2 arrays carry their bytes
+            return super().find_class(module, name)
+        raise UnsafeFileError(
+            f"the file asks for {module}.{name} while being read; data needs numpy arrays, lists, "
+            "dicts, numbers and strings only. Save it again as .npy or .npz."
+        )
+
+
+def load_pickle(path: Path) -> Any:
+    """The object in a pickle file.
+
+    Raises:
+        FileUnreadableError: missing, too large, truncated.
+        UnsafeFileError: it holds more than arrays and plain containers.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FileUnreadableError(f"{path} exceeds {MAX_BYTES >> 30} GiB.")
+        with path.open("rb") as file:
+            value = _Unpickler(file, encoding="latin1").load()
+    except UnsafeFileError as error:
+        raise UnsafeFileError(f"{path}: {error}") from None
+    except OSError as error:
+        raise FileUnreadableError(f"cannot read {path}: {error.strerror}.") from None
+    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError) as error:
+        raise FileUnreadableError(
+            f"{path} is no complete pickle ({type(error).__name__}: {error}); copy it again."
+        ) from None
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        raise UnsafeFileError(f"{path}: an object array; save plain number arrays.")
+    return value

@@ -1,0 +1,206 @@
+"""The main job of the build half: a loaded checkpoint becomes a verified bundle."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+from stgcn_deploy.bundle import (
+    LABELS,
+    MODEL,
+    Bundle,
+    Golden,
+    fresh_directory,
+    write_bundle,
+    write_golden,
+)
+from stgcn_deploy.checkpoints.load import LoadedCheckpoint
+from stgcn_deploy.errors import ExportError, UsageError
+from stgcn_deploy.exporter.exporter import example_input, write_onnx
+from stgcn_deploy.exporter.presets import ExportOptions
+from stgcn_deploy.exporter.record import draft_manifest, manifest_fields, parity_fields
+from stgcn_deploy.exporter.reference import Float64Reference
+from stgcn_deploy.measure.bench import model_contender, run_bench
+from stgcn_deploy.measure.inputs import probes
+from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bundle
+from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.shape import InputShape
+
+__all__ = ["Exported", "build_bundle", "input_shape", "native_shape", "write_form"]
+
+Progress = Callable[[str], None]
+# Forms are compared for this long each; the differences are tens of percent.
+FORM_SECONDS, FORM_ROUNDS = 1.2, 3
+TWO_GIB = 1 << 31
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export gives back."""
+
+    bundle: Bundle
+    report: VerifyReport | None
+    form_ms: dict[str, float]
+
+
+def input_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> InputShape:
+    """The traced sizes and open axes.
+
+    Raises:
+        ExportError: persons asked to be open, or to be another number, where data_bn fixes them.
+        UsageError: fewer frames than the network's strides leave anything of.
+    """
+    fixed = checkpoint.spec.num_persons
+    if fixed and ("M" in options.dynamic or checkpoint.persons != fixed):
+        raise ExportError(
+            f"this network's data_bn has its own numbers for each of {fixed} persons: export it "
+            f"with --persons {fixed}, and without persons in --dynamic."
+        )
+    stride = checkpoint.spec.temporal_stride
+    if checkpoint.frames < 2 * stride:
+        raise UsageError(
+            f"{checkpoint.frames} frames are too few for a network that keeps every {stride}th; "
+            f"give --frames {2 * stride} or more."
+        )
+    return InputShape(options.batch, checkpoint.persons, checkpoint.frames, options.dynamic)
+
+
+def native_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> tuple[int, ...]:
+    """The traced input shape in the codebase's axis order."""
+    spec, shape = checkpoint.spec, input_shape(checkpoint, options)
+    return tuple(example_input(spec.axes, shape, spec.num_joints, spec.in_channels).shape)
+
+
+def write_form(
+    checkpoint: LoadedCheckpoint, form: str, path: Path, options: ExportOptions
+) -> onnx.ModelProto:
+    """One graph form (or the unmodified reference form) as an ONNX file."""
+    shape = input_shape(checkpoint, options)
+    spec, network = checkpoint.spec, checkpoint.network
+    if form != "reference":
+        network = FAMILIES[spec.family].deploy(network, form, shape)
+    return write_onnx(
+        network,
+        path,
+        axes=spec.axes,
+        example=example_input(spec.axes, shape, spec.num_joints, spec.in_channels),
+        options=replace(options, graph_form=form),
+    )
+
+
+def _choose_form(
+    checkpoint: LoadedCheckpoint, options: ExportOptions, progress: Progress
+) -> tuple[str, dict[str, float]]:
+    """The fastest form in ONNX Runtime here, with the median ms of each."""
+    allowed = FAMILIES[checkpoint.spec.family].graph_forms
+    forms = [form for form in options.candidates if form in (*allowed, "reference")]
+    if not forms:
+        raise ExportError(
+            f"family {checkpoint.spec.family!r} has no {options.graph_form!r} form; it has "
+            f"{', '.join(allowed)}."
+        )
+    if len(forms) == 1:
+        return forms[0], {}
+    with tempfile.TemporaryDirectory() as scratch:
+        contenders = []
+        for form in forms:
+            progress(f"writing the {form} form")
+            path = Path(scratch) / f"{form}.onnx"
+            write_form(checkpoint, form, path, replace(options, external_data=False))
+            contenders.append(
+                model_contender(
+                    form,
+                    str(path),
+                    backend="onnxruntime",
+                    shape=native_shape(checkpoint, options),
+                    batch=options.batch,
+                    threads=usable_cores(),
+                )
+            )
+        report = run_bench(
+            contenders,
+            duration=FORM_SECONDS,
+            rounds=FORM_ROUNDS,
+            progress=lambda text: progress(f"measuring graph forms: {text}"),
+        )
+    broken = [row for row in report.rows if row.error]
+    if broken:
+        raise ExportError(f"form {broken[0].name} does not run in ONNX Runtime: {broken[0].error}")
+    times = {row.name: round(row.percentile(50), 3) for row in report.rows}
+    return min(times, key=times.__getitem__), times
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _labels(checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None) -> tuple[str, ...]:
+    count = checkpoint.spec.num_classes
+    if labels is not None:
+        if len(labels) != count:
+            raise UsageError(f"{len(labels)} labels for {count} classes; give one a line, in order.")
+        return labels
+    stored = checkpoint.meta.get("CLASSES") or checkpoint.meta.get("classes")
+    if isinstance(stored, list) and len(stored) == count:
+        return tuple(stored)
+    return tuple(f"class {index}" for index in range(count))
+
+
+def build_bundle(
+    checkpoint: LoadedCheckpoint,
+    target: Path,
+    options: ExportOptions,
+    *,
+    labels: tuple[str, ...] | None = None,
+    fps: float | None = None,
+    force: bool = False,
+    verify: bool = True,
+    command: str = "",
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Write `target`: graph, manifest, golden cases, labels; then verify it.
+
+    Args:
+        labels: class names; None takes those in the file, or numbers them.
+        fps: frames per second of the training clips, for live windows.
+        verify: compare with the reference form before the bundle takes its place; a bundle that
+            fails is not written.
+
+    Raises:
+        OutputExistsError: `target` exists and `force` is not given.
+        ExportError, UsageError: contradictory options.
+        CheckFailedError: the written graph is not the network.
+    """
+    names = _labels(checkpoint, labels)
+    input_shape(checkpoint, options)
+    report: VerifyReport | None = None
+    with fresh_directory(target, force=force) as folder:
+        form, times = _choose_form(checkpoint, options, progress)
+        progress(f"writing the {form} form")
+        model = write_form(checkpoint, form, folder / MODEL, options)
+        if (folder / MODEL).stat().st_size >= TWO_GIB:
+            raise ExportError("the graph exceeds 2 GiB; export with --external-data.")
+        (folder / LABELS).write_text("\n".join(names) + "\n", encoding="utf-8")
+        fields = manifest_fields(checkpoint, options, form, times, model)
+        fields |= {"name": target.name, "command": command}
+        fields["clip"]["fps"] = fps
+        reference = Float64Reference(checkpoint.network)
+        progress("recording golden cases from the float64 reference")
+        cases = probes(draft_manifest(fields))
+        write_golden(
+            folder, tuple(Golden(case.name, case.input, reference(case.input)) for case in cases)
+        )
+        write_bundle(folder, fields)
+        if verify:
+            found = verify_bundle(Bundle(folder), reference=reference, seeds=2, progress=progress)
+            report = replace(found, bundle=str(target))
+            refuse_failed(report)
+            fields["parity"] = parity_fields(report)
+            write_bundle(folder, fields)
+    return Exported(Bundle(target), report, times)

@@ -1,0 +1,115 @@
+"""The manifest of an export: everything the run half must know, from what the build half knows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import onnx
+
+from stgcn_deploy.bundle import SCHEMA_VERSION, Manifest
+from stgcn_deploy.checkpoints.load import LoadedCheckpoint
+from stgcn_deploy.exporter.exporter import EXPORTER
+from stgcn_deploy.exporter.macs import count_macs
+from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, ExportOptions
+from stgcn_deploy.measure.environment import versions
+from stgcn_deploy.measure.verify import VerifyReport
+
+__all__ = ["draft_manifest", "manifest_fields", "parity_fields"]
+
+
+def draft_manifest(fields: Mapping[str, Any]) -> Manifest:
+    """The manifest before its files are hashed, for making probes."""
+    return Manifest.model_validate({**fields, "schema_version": SCHEMA_VERSION, "files": {}})
+
+
+def parity_fields(report: VerifyReport) -> dict[str, Any]:
+    """A verification in numbers."""
+    parts = [report.golden, *([report.reference] if report.reference else [])]
+    return {
+        "backend": report.backend,
+        "cases": sum(len(part.cases) for part in parts),
+        "max_error": max(part.max_error for part in parts),
+        "p99_error": max(part.p99_error for part in parts),
+        "mean_error": float(np.mean([part.mean_error for part in parts])),
+        "top1_agreement": min(part.top1_agreement for part in parts),
+        "tolerance": report.golden.tolerance,
+        "inert": list(report.inert),
+    }
+
+
+def _layout_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
+    match = checkpoint.match
+    adjacency = np.ascontiguousarray(checkpoint.adjacency, dtype=np.float32)
+    numbered = [f"joint {index}" for index in range(checkpoint.spec.num_joints)]
+    return {
+        "name": match.layout.name if match else None,
+        "exact": match.exact if match else False,
+        "edge_set": match.edge_set.name if match else None,
+        "strategy": match.strategy if match else None,
+        "joints": list(match.layout.joints) if match else numbered,
+        "edges": [list(edge) for edge in match.edge_set.edges] if match else [],
+        "adjacency_sha256": hashlib.sha256(adjacency.tobytes()).hexdigest(),
+    }
+
+
+def _ranges(checkpoint: LoadedCheckpoint, options: ExportOptions) -> dict[str, tuple[int, int]]:
+    """The range of each open axis that verification covers, widened to hold the traced size."""
+    sizes = {"N": options.batch, "T": checkpoint.frames, "M": checkpoint.persons}
+    return {
+        axis: (min(DYNAMIC_RANGES[axis][0], sizes[axis]), max(DYNAMIC_RANGES[axis][1], sizes[axis]))
+        for axis in sorted(options.dynamic)
+    }
+
+
+def manifest_fields(
+    checkpoint: LoadedCheckpoint,
+    options: ExportOptions,
+    form: str,
+    times: Mapping[str, float],
+    model: onnx.ModelProto,
+) -> dict[str, Any]:
+    """The manifest without name, command, files and parity."""
+    spec = checkpoint.spec
+    return {
+        "family": spec.family,
+        "streams": ["joint", "joint_motion"] if spec.motion else ["joint"],
+        "motion": spec.motion,
+        "source": {
+            "file": checkpoint.path.name,
+            "sha256": checkpoint.sha256,
+            "codebase": checkpoint.codebase.name,
+            "facts": [asdict(fact) for fact in checkpoint.facts],
+        },
+        "layout": _layout_fields(checkpoint),
+        "axes": spec.axes,
+        "clip": {
+            "batch": options.batch,
+            "persons": checkpoint.persons,
+            "frames": checkpoint.frames,
+            "joints": spec.num_joints,
+            "channels": spec.in_channels,
+            "dynamic": _ranges(checkpoint, options),
+            "fps": None,
+        },
+        "contract": {
+            "preprocessing": checkpoint.codebase.preprocessing,
+            "pad_frames": "zeros",
+            "pad_persons": "zeros",
+        },
+        "num_classes": spec.num_classes,
+        "output": "logits" if options.logits else "probabilities",
+        "graph_form": form,
+        "graph_form_ms": dict(times),
+        "opset": options.opset,
+        "ir_version": model.ir_version,
+        "exporter": EXPORTER,
+        "precision": {"requested": "fp32", "actual": "fp32"},
+        "macs": count_macs(spec, frames=checkpoint.frames, persons=checkpoint.persons),
+        "parameters": checkpoint.num_parameters,
+        "parity": None,
+        "versions": versions(),
+    }

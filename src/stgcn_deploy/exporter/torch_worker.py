@@ -1,0 +1,37 @@
+"""The benchmark's child process for PyTorch: a checkpoint's reference form, eager or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stgcn_deploy.measure.worker import serve
+
+__all__ = ["main"]
+
+
+def prepare_torch(options: dict[str, Any]) -> Callable[[], object]:
+    """One random batch of `shape` through the reference form; `mode` is "eager" or "compile"."""
+    import torch
+
+    from stgcn_deploy.checkpoints.load import load_checkpoint
+
+    torch.set_num_threads(options["threads"])
+    network = load_checkpoint(options["checkpoint"]).network
+    batch = torch.randn(options["shape"], generator=torch.Generator().manual_seed(0))
+    run = torch.compile(network) if options["mode"] == "compile" else network
+
+    def call() -> object:
+        with torch.inference_mode():
+            return run(batch)
+
+    return call
+
+
+def main() -> None:
+    """Serve a checkpoint."""
+    serve(prepare_torch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Inputs to compare networks on: random, lifelike, extreme, empty and half-empty clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgcn_deploy.bundle import Manifest
+from stgcn_deploy.skeleton.axes import to_native
+
+__all__ = ["Probe", "probes", "random_probes"]
+
+Clip = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A named batch in native axes."""
+
+    name: str
+    input: Clip
+
+
+def _lifelike(rng: np.random.Generator, shape: tuple[int, ...]) -> Clip:
+    """Joints that drift smoothly around a resting place: what cameras give, for any layout."""
+    n, m, t, v, c = shape
+    rest = rng.uniform(-0.6, 0.6, (n, m, 1, v, c))
+    steps = rng.normal(0, 0.01, (n, m, t, v, c))
+    sway = 0.05 * np.sin(np.linspace(0, 4 * np.pi, t))[None, None, :, None, None]
+    return (rest + np.cumsum(steps, axis=2) + sway).astype(np.float32)
+
+
+def _sizes(manifest: Manifest) -> Iterator[tuple[str, int, int, int]]:
+    """(suffix, N, M, T): the traced size, and both ends of every open axis."""
+    clip = manifest.clip
+    base = {"N": clip.batch, "M": clip.persons, "T": clip.frames}
+    yield "", base["N"], base["M"], base["T"]
+    for axis, ends in clip.dynamic.items():
+        for end in sorted(set(ends)):
+            if end != base[axis]:
+                sizes = {**base, axis: end}
+                yield f"@{axis}={end}", sizes["N"], sizes["M"], sizes["T"]
+
+
+def random_probes(manifest: Manifest, seeds: range) -> Iterator[Probe]:
+    """One normally distributed batch for each seed."""
+    clip = manifest.clip
+    shape = (clip.batch, clip.persons, clip.frames, clip.joints, clip.channels)
+    for seed in seeds:
+        batch = np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+        yield Probe(f"random[{seed}]", to_native(batch, manifest.axes))
+
+
+def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
+    """One of each kind, and the ends of the open axes.
+
+    Kinds: random (unit normal), lifelike, extreme (+-20), zeros, padded (second half of the frames
+    zero), absent (all persons but the first zero; only where M > 1).
+    """
+    clip = manifest.clip
+    for suffix, n, m, t in _sizes(manifest):
+        rng = np.random.default_rng(seed)
+        shape = (n, m, t, clip.joints, clip.channels)
+        moving = _lifelike(rng, shape)
+        kinds = {"random": rng.normal(0, 1, shape), "lifelike": moving}
+        if not suffix:
+            padded = moving.copy()
+            padded[:, :, t // 2 :] = 0
+            kinds["extreme"] = rng.uniform(-20, 20, shape)
+            kinds["zeros"] = np.zeros(shape)
+            kinds["padded"] = padded
+        if m > 1:
+            absent = moving.copy()
+            absent[:, 1:] = 0
+            kinds["absent"] = absent
+        for kind, batch in kinds.items():
+            yield Probe(kind + suffix, to_native(batch.astype(np.float32), manifest.axes))

@@ -1,0 +1,124 @@
+"""Parity: the same inputs through a reference and a candidate, in numbers and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgcn_deploy.measure.tolerances import Tolerance
+
+__all__ = ["CaseError", "ParityReport", "compare", "summarise"]
+
+
+@dataclass(frozen=True)
+class CaseError:
+    """One input's comparison; errors are relative to `scale` = max(1, max|reference|).
+
+    Attributes:
+        margin: the reference's distance between its first and second logit, relative to scale: a
+            flip of the first class means something only where it exceeds the error.
+    """
+
+    name: str
+    max_error: float
+    mean_error: float
+    p99_error: float
+    scale: float
+    same_top1: bool
+    margin: float
+    finite: bool
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """All cases together."""
+
+    cases: tuple[CaseError, ...]
+    tolerance: float
+    top1_required: float
+    absolute: float = 0.0
+
+    @property
+    def max_error(self) -> float:
+        """The worst case."""
+        return max((case.max_error for case in self.cases), default=float("nan"))
+
+    @property
+    def mean_error(self) -> float:
+        """Mean over cases."""
+        return float(np.mean([case.mean_error for case in self.cases])) if self.cases else np.nan
+
+    @property
+    def p99_error(self) -> float:
+        """The worst 99th percentile."""
+        return max((case.p99_error for case in self.cases), default=float("nan"))
+
+    @property
+    def top1_agreement(self) -> float:
+        """Share of cases with the same first class; a tie within the error counts as the same."""
+        if not self.cases:
+            return float("nan")
+        return sum(case.same_top1 for case in self.cases) / len(self.cases)
+
+    @property
+    def passed(self) -> bool:
+        """Every case finite and within tolerance; no case at all is a failure."""
+        return (
+            bool(self.cases)
+            and all(
+                case.finite and case.max_error <= self.tolerance + self.absolute / case.scale
+                for case in self.cases
+            )
+            and self.top1_agreement >= self.top1_required
+        )
+
+    @property
+    def worst(self) -> CaseError | None:
+        """The case with the largest error."""
+        return max(self.cases, key=lambda case: (not case.finite, case.max_error), default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "passed": self.passed,
+            "max_error": self.max_error,
+            "mean_error": self.mean_error,
+            "p99_error": self.p99_error,
+            "top1_agreement": self.top1_agreement,
+            "tolerance": self.tolerance,
+            "cases": [asdict(case) for case in self.cases],
+        }
+
+
+def compare(
+    name: str, reference: NDArray[np.floating], candidate: NDArray[np.floating]
+) -> CaseError:
+    """Compare two arrays of logits (N, classes); a different shape is an infinite error."""
+    if reference.shape != candidate.shape or not reference.size:
+        return CaseError(name, np.inf, np.inf, np.inf, 1.0, False, 0.0, False)
+    wanted, got = reference.astype(np.float64), candidate.astype(np.float64)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    finite = bool(np.isfinite(got).all())
+    error = np.abs(got - wanted) / scale if finite else np.full(wanted.shape, np.inf)
+    ordered = np.sort(wanted, axis=1)
+    margins = (ordered[:, -1] - ordered[:, -2]) / scale if wanted.shape[1] > 1 else np.ones(1)
+    same = (wanted.argmax(1) == got.argmax(1)) | (margins <= 2 * error.max(axis=1))
+    return CaseError(
+        name=name,
+        max_error=float(error.max()),
+        mean_error=float(error.mean()),
+        p99_error=float(np.percentile(error, 99)),
+        scale=scale,
+        same_top1=bool(same.all()) and finite,
+        margin=float(margins.min()),
+        finite=finite,
+    )
+
+
+def summarise(cases: Iterable[CaseError], tolerance: Tolerance) -> ParityReport:
+    """A report over cases under a row of the tolerance table."""
+    return ParityReport(tuple(cases), tolerance.error, tolerance.top1, tolerance.absolute)

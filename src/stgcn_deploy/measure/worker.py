@@ -1,0 +1,104 @@
+"""The child process of a benchmark: one contender alone, driven line by line.
+
+    parent -> {"prepare": {...}}            child -> {"ready": {load_ms, ...}} or {"error": text}
+    parent -> {"run": seconds, "least": n}  child -> {"samples_ms": [...]}
+    parent -> {"stop": true}                child -> {"peak_rss_mb": ...}
+
+Contenders in one process disturb each other: their thread pools spin for a while after each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["main", "serve"]
+
+Prepare = Callable[[dict[str, Any]], Callable[[], object]]
+WARM_UP_CALLS = 5
+
+
+def pin(threads: int) -> list[int]:
+    """Bind this process to its first `threads` allowed cores; returns them (empty: not possible)."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    os.sched_setaffinity(0, cores)
+    return cores
+
+
+def peak_rss_mb() -> float:
+    """Largest resident size of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 if sys.platform != "darwin" else peak / 2**20
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _sample(call: Callable[[], object], seconds: float, least: int) -> list[float]:
+    samples: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(samples) < least or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        samples.append((time.perf_counter() - start) * 1e3)
+    return samples
+
+
+def serve(prepare: Prepare) -> None:
+    """Answer the parent until it says stop; `prepare` turns its first message into a call."""
+    call: Callable[[], object] | None = None
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "prepare" in message:
+            try:
+                start = time.perf_counter()
+                cores = pin(message["prepare"]["threads"])
+                call = prepare(message["prepare"])
+                call()
+                loaded = (time.perf_counter() - start) * 1e3
+                for _ in range(WARM_UP_CALLS):
+                    call()
+            except Exception as error:  # the parent reports it; a contender may be unavailable
+                _say({"error": f"{type(error).__name__}: {error}"[:400]})
+                return
+            _say({"ready": {"load_ms": loaded, "cores": cores}})
+        elif "run" in message and call is not None:
+            _say({"samples_ms": _sample(call, message["run"], message["least"])})
+        else:
+            _say({"peak_rss_mb": peak_rss_mb()})
+            return
+
+
+def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
+    """A model file on a backend, fed one random batch of `shape`."""
+    from pathlib import Path
+
+    import numpy as np
+
+    from stgcn_deploy.backends.base import OpenOptions
+    from stgcn_deploy.backends.registry import BACKENDS
+
+    session = BACKENDS[options["backend"]].open(
+        Path(options["model"]), OpenOptions(threads=options["threads"])
+    )
+    name = session.inputs[0].name
+    batch = np.random.default_rng(0).normal(0, 1, options["shape"]).astype(np.float32)
+    return lambda: session.run({name: batch})
+
+
+def main() -> None:
+    """Serve a model file."""
+    serve(prepare_model)
+
+
+if __name__ == "__main__":
+    main()
