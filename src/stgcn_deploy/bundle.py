@@ -251,7 +251,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ManifestError(f"{file} is not valid JSON ({error}); export the bundle again.") from None
+        raise ManifestError(
+            f"{file} is not valid JSON ({error}); export the bundle again."
+        ) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
         raise ManifestError(
@@ -292,8 +294,10 @@ def fresh_directory(target: Path, *, force: bool) -> Iterator[Path]:
     """
     if target.exists() and not force:
         raise OutputExistsError(f"{target} exists; choose another -o, or replace it with --force.")
-    if target.exists() and not (target / MANIFEST).is_file() and (
-        not target.is_dir() or any(target.iterdir())
+    if (
+        target.exists()
+        and not (target / MANIFEST).is_file()
+        and (not target.is_dir() or any(target.iterdir()))
     ):
         raise OutputExistsError(
             f"{target} exists and is no bundle; --force replaces bundles only, to keep other files."
@@ -331,7 +335,11 @@ def write_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
         if file.name != MANIFEST
     }
     manifest = Manifest.model_validate(
-        {**fields, "schema_version": SCHEMA_VERSION, "files": {k: v.model_dump() for k, v in files.items()}}
+        {
+            **fields,
+            "schema_version": SCHEMA_VERSION,
+            "files": {k: v.model_dump() for k, v in files.items()},
+        }
     )
     text = manifest.model_dump_json(indent=1)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

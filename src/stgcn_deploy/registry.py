@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, Generic, TypeVar, cast
+from typing import TypeVar, cast
 
 from stgcn_deploy.errors import UnknownNameError
 
@@ -22,7 +22,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-class Registry(Mapping[str, T], Generic[T]):
+class Registry(Mapping[str, T]):
     """A lazy table of one kind of thing.
 
     Args:
@@ -61,7 +61,3 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self.table or name in self.aliases
-
-    def items(self) -> Any:
-        """Pairs (name, member); resolves every member."""
-        return [(name, self[name]) for name in self.table]

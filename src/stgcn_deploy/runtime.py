@@ -145,7 +145,9 @@ class Model:
                 f"{expected}; it was trained on: {self.manifest.contract.preprocessing}."
             )
         if not clip.size:
-            raise ClipError(f"the clip is empty (shape {clip.shape}), the bundle expects {expected}.")
+            raise ClipError(
+                f"the clip is empty (shape {clip.shape}), the bundle expects {expected}."
+            )
         if not np.isfinite(clip).all():
             bad = int((~np.isfinite(clip)).sum())
             raise ClipError(
@@ -195,9 +197,7 @@ class Model:
         self.close()
 
 
-def load(
-    bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None
-) -> Model:
+def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None) -> Model:
     """Open a bundle for prediction.
 
     Args:

@@ -1,0 +1,1 @@
+"""Runtimes behind one seam: a Backend opens a model as a Session."""

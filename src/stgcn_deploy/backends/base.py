@@ -1,4 +1,4 @@
-"""The seam to runtimes: a Backend opens a model as a Session; what all must check is checked here once."""
+"""The seam to runtimes: a Backend opens a model as a Session; shared checks are made here, once."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class Session(ABC):
     def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run on checked arrays; the results belong to the caller."""
 
+    @abstractmethod
     def _close(self) -> None:
         """Release what the runtime holds."""
 

@@ -1,0 +1,1 @@
+"""Files of training codebases: unwrapped safely, recognised, accounted for."""

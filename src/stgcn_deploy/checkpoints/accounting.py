@@ -8,7 +8,7 @@ or an added attention block loads nowhere silently.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ class Tensors(Mapping[str, Tensor]):
                 "original one."
             ) from None
 
-    def __iter__(self) -> object:  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
     def __len__(self) -> int:
@@ -93,9 +93,7 @@ def conv_keys(ours: str, theirs: str) -> dict[str, str]:
     return {f"{ours}.{suffix}": f"{theirs}.{suffix}" for suffix in ("weight", "bias")}
 
 
-def load_tensors(
-    network: torch.nn.Module, tensors: Tensors, key_map: KeyMap
-) -> torch.nn.Module:
+def load_tensors(network: torch.nn.Module, tensors: Tensors, key_map: KeyMap) -> torch.nn.Module:
     """Fill the reference form from a file; all keys accounted for.
 
     Raises:

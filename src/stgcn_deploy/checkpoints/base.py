@@ -91,9 +91,7 @@ class Codebase(Protocol):
         """Where each tensor of the reference form comes from."""
 
 
-def with_strides(
-    spec: NetworkSpec, hints: Hints
-) -> tuple[NetworkSpec, Fact]:
+def with_strides(spec: NetworkSpec, hints: Hints) -> tuple[NetworkSpec, Fact]:
     """Strides as the rule has them, or as the user says.
 
     Raises:

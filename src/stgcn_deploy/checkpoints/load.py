@@ -110,7 +110,9 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
         raise CheckpointError(
             f"{file}: looks like {codebase.title}, but a tensor has an unexpected shape ({error})."
         ) from None
-    network = load_tensors(reference_form(described.spec), tensors, codebase.key_map(described.spec))
+    network = load_tensors(
+        reference_form(described.spec), tensors, codebase.key_map(described.spec)
+    )
     adjacency = tensors[described.adjacency_key].float().numpy()
     match = identify(adjacency, (hints.layout,) if hints.layout else ())
     _check_layout(file, described.spec, match, hints)
@@ -129,9 +131,7 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
     )
 
 
-def _check_layout(
-    file: Path, spec: NetworkSpec, match: LayoutMatch | None, hints: Hints
-) -> None:
+def _check_layout(file: Path, spec: NetworkSpec, match: LayoutMatch | None, hints: Hints) -> None:
     if hints.layout is None:
         return
     if hints.layout.num_joints != spec.num_joints:

@@ -1,8 +1,8 @@
 """PYSKL and MMAction2 1.x recognisers with the STGCN backbone: ST-GCN and ST-GCN++, (N, M, T, V, C).
 
-    backbone.data_bn, backbone.gcn.i.gcn.{A, PA, conv, bn, down.0, down.1},
-    backbone.gcn.i.tcn.{conv, bn} or .tcn.{branches.b.{0, 1, 3.conv}, transform.0, transform.2, bn},
-    backbone.gcn.i.residual.{conv, bn}, cls_head.fc_cls (PYSKL) or cls_head.fc (MMAction2)
+backbone.data_bn, backbone.gcn.i.gcn.{A, PA, conv, bn, down.0, down.1},
+backbone.gcn.i.tcn.{conv, bn} or .tcn.{branches.b.{0, 1, 3.conv}, transform.0, transform.2, bn},
+backbone.gcn.i.residual.{conv, bn}, cls_head.fc_cls (PYSKL) or cls_head.fc (MMAction2)
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def _adjacency_kind(tensors: Tensors, hints: Hints) -> tuple[Adjacency, Fact]:
     a, pa = tensors["backbone.gcn.0.gcn.A"], tensors["backbone.gcn.0.gcn.PA"]
     unused = pa[a == 0] if bool((a == 0).any()) else pa.flatten()
     # Where A is 0 a mask gets no gradient: it can only have decayed, everywhere by the same factor.
-    constant = bool((unused - unused.mean()).abs().max() <= 1e-6 * max(1e-3, float(unused.abs().max())))
+    constant = bool(
+        (unused - unused.mean()).abs().max() <= 1e-6 * max(1e-3, float(unused.abs().max()))
+    )
     middle = float(torch.median(unused.abs().float()))
     importance = middle > OFFSET_CEILING or (constant and middle > 1e-5)
     kind: Adjacency = "importance" if importance else "offset"

@@ -1,7 +1,7 @@
 """yysijie/st-gcn, mmskeleton's ST_GCN_18 and their forks: one key format, (N, C, T, V, M).
 
-    A (K,V,V), data_bn, st_gcn_networks.i.{gcn.conv, tcn.0 BN, tcn.2 conv, tcn.3 BN,
-    residual.0 conv, residual.1 BN}, edge_importance.i (K,V,V), fcn (classes, C, 1, 1)
+A (K,V,V), data_bn, st_gcn_networks.i.{gcn.conv, tcn.0 BN, tcn.2 conv, tcn.3 BN,
+residual.0 conv, residual.1 BN}, edge_importance.i (K,V,V), fcn (classes, C, 1, 1)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stgcn_deploy.models.spec import BlockSpec, InputNorm, NetworkSpec, Residual
 __all__ = ["CODEBASE", "describe_network", "network_keys"]
 
 
-def describe_network(tensors: Tensors, prefix: str, hints: Hints) -> NetworkSpec:
+def describe_network(tensors: Tensors, prefix: str) -> NetworkSpec:
     """The network under `prefix`, from shapes alone; strides by rule.
 
     Raises:
@@ -130,7 +130,7 @@ class StgcnCodebase:
                 "(maicth/st-gcn-for-fall-detection): its temporal attention is tied to T=300 and "
                 "is not supported."
             )
-        spec, strides = with_strides(describe_network(tensors, "", hints), hints)
+        spec, strides = with_strides(describe_network(tensors, ""), hints)
         two = spec.num_joints in (18, 25)
         frames, persons, facts = clip_size(
             hints,

@@ -42,7 +42,7 @@ class TwoStreamCodebase:
                     f"{tensors.where}: a two-stream file with the {other} stream only; every key "
                     f"under {prefix!r} is missing. Save the whole network's state dict."
                 )
-        origin, motion = (describe_network(tensors, prefix, hints) for prefix in STREAMS.values())
+        origin, motion = (describe_network(tensors, prefix) for prefix in STREAMS.values())
         if origin != motion:
             raise KeyMismatchError(
                 f"{tensors.where}: the origin and motion streams have different shapes; expected "
@@ -62,7 +62,9 @@ class TwoStreamCodebase:
             "motion",
             spec.motion,
             hints.origin("motion") if said else "assumed",
-            "" if said else "m[t] = x[t] - x[t-1]; files do not say. yysijie's own code has the "
+            ""
+            if said
+            else "m[t] = x[t] - x[t-1]; files do not say. yysijie's own code has the "
             "second difference: --motion second_difference",
         )
         block0 = Fact("block 0 residual", "none", "assumed", "as the codebase has it")

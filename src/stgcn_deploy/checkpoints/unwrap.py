@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, _utils
 
 from stgcn_deploy.errors import (
     CheckpointError,
@@ -117,8 +117,8 @@ def _check_zip(path: Path) -> None:
 # What a pickled checkpoint may name and really get.  Everything here builds values only.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): _utils._rebuild_tensor_v2,  # noqa: SLF001
+    ("torch._utils", "_rebuild_parameter"): _utils._rebuild_parameter,  # noqa: SLF001
     ("torch", "Size"): torch.Size,
     ("torch", "device"): torch.device,
 }
@@ -137,6 +137,7 @@ class Inert:
         del state
 
     def __call__(self, *args: object, **kwargs: object) -> Inert:
+        del args, kwargs
         return self
 
     def append(self, item: object) -> None:
@@ -222,7 +223,8 @@ def _is_state_dict(value: object) -> bool:
 
 def _descend(loaded: Any, path: Path) -> tuple[Mapping[str, Any], list[str]]:
     """The state dict inside the usual wrappers, at most two deep."""
-    value, steps = loaded, []
+    value = loaded
+    steps: list[str] = []
     for _ in range(3):
         if _is_state_dict(value):
             return value, steps
@@ -261,9 +263,7 @@ def _strip_prefixes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[s
     if len(tensors) > MAX_TENSORS:
         raise CheckpointError(f"{len(tensors)} tensors; the limit is {MAX_TENSORS}.")
     steps: list[str] = []
-    while prefix := next(
-        (p for p in PREFIXES if all(key.startswith(p) for key in tensors)), None
-    ):
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in tensors)), None):
         tensors = {key[len(prefix) :]: tensor for key, tensor in tensors.items()}
         steps.append(f"prefix {prefix!r} removed")
     return tensors, steps
@@ -273,7 +273,7 @@ def _plain_meta(loaded: Mapping[Any, Any], depth: int = 2) -> dict[str, Any]:
     """Strings, numbers and lists of them beside the weights, two levels deep."""
     plain: dict[str, Any] = {}
     for key, value in loaded.items():
-        if isinstance(value, (str, int, float, bool)) and not isinstance(value, bytes):
+        if isinstance(value, (str, int, float, bool)):
             plain[str(key)] = value
         elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             plain[str(key)] = list(value)

@@ -1,9 +1,9 @@
 """One clip from a file: .npy, .json or .pkl.
 
-    .npy    numbers (M, T, V, C), or (T, V, C) for one person
-    .json   the same as nested lists, bare or as {"keypoints": ..., "layout": "coco17"}
-    .pkl    a PYSKL / MMAction2 annotation: {"keypoint": (M, T, V, 2|3), "keypoint_score": (M, T, V),
-            "img_shape": (h, w)}
+.npy    numbers (M, T, V, C), or (T, V, C) for one person
+.json   the same as nested lists, bare or as {"keypoints": ..., "layout": "coco17"}
+.pkl    a PYSKL / MMAction2 annotation: {"keypoint": (M, T, V, 2|3), "keypoint_score": (M, T, V),
+        "img_shape": (h, w)}
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def read_clip(path: Path | str) -> ClipFile:
         return _from_json(file)
     if file.suffix == ".pkl":
         return _from_annotation(file, load_pickle(file))
-    raise FileUnreadableError(f"{file}: unknown kind {file.suffix!r}; expected {', '.join(READABLE)}.")
+    raise FileUnreadableError(
+        f"{file}: unknown kind {file.suffix!r}; expected {', '.join(READABLE)}."
+    )
 
 
 def _load_npy(file: Path) -> Any:

@@ -1,0 +1,1 @@
+"""Torch to ONNX, and the bundle around it."""

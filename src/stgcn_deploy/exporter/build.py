@@ -144,7 +144,9 @@ def _labels(checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None) -> tup
     count = checkpoint.spec.num_classes
     if labels is not None:
         if len(labels) != count:
-            raise UsageError(f"{len(labels)} labels for {count} classes; give one a line, in order.")
+            raise UsageError(
+                f"{len(labels)} labels for {count} classes; give one a line, in order."
+            )
         return labels
     stored = checkpoint.meta.get("CLASSES") or checkpoint.meta.get("classes")
     if isinstance(stored, list) and len(stored) == count:

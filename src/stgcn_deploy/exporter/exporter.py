@@ -15,6 +15,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from stgcn_deploy import __version__
 from stgcn_deploy.errors import ExportError
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.models.shape import DYNAMIC_AXES, InputShape
@@ -40,7 +41,13 @@ class _Probabilities(nn.Module):
 
 def example_input(axes: str, shape: InputShape, num_joints: int, channels: int) -> Tensor:
     """A random native batch of the traced size."""
-    sizes = {"N": shape.batch, "M": shape.persons, "T": shape.frames, "V": num_joints, "C": channels}
+    sizes = {
+        "N": shape.batch,
+        "M": shape.persons,
+        "T": shape.frames,
+        "V": num_joints,
+        "C": channels,
+    }
     generator = torch.Generator().manual_seed(0)
     return torch.randn(named_shape(axes, sizes), generator=generator)
 
@@ -59,9 +66,7 @@ def write_onnx(
         ExportError: the exporter failed, or wrote another opset.
     """
     whole = network if options.logits else _Probabilities(network)
-    dynamic = {
-        axes.index(letter): DYNAMIC_AXES[letter] for letter in sorted(options.dynamic)
-    }
+    dynamic = {axes.index(letter): DYNAMIC_AXES[letter] for letter in sorted(options.dynamic)}
     named = {INPUT: dynamic, OUTPUT: {0: "batch"}} if "N" in options.dynamic else {INPUT: dynamic}
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -107,7 +112,7 @@ def _tidy(model: onnx.ModelProto, options: ExportOptions) -> None:
             for index, name in enumerate(node.output):
                 if name == old:
                     node.output[index] = LOGITS
-    model.producer_name = "stgcn-deploy"
+    model.producer_name, model.producer_version = "stgcn-deploy", __version__
     model.doc_string = ""
     for node in graph.node:
         node.doc_string = ""

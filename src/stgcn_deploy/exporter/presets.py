@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from stgcn_deploy.errors import ExportError, UnknownNameError, UsageError
 from stgcn_deploy.models.graphforms import GRAPH_FORMS
@@ -127,5 +126,3 @@ def apply_preset(
         graph_form=graph_form,
         **others,  # type: ignore[arg-type]
     )
-
-

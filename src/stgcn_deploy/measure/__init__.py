@@ -1,0 +1,1 @@
+"""Parity, latency and accuracy, in numbers with a verdict."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
         rng = np.random.default_rng(seed)
         shape = (n, m, t, clip.joints, clip.channels)
         moving = _lifelike(rng, shape)
-        kinds = {"random": rng.normal(0, 1, shape), "lifelike": moving}
+        kinds: dict[str, NDArray[Any]] = {"random": rng.normal(0, 1, shape), "lifelike": moving}
         if not suffix:
             padded = moving.copy()
             padded[:, :, t // 2 :] = 0

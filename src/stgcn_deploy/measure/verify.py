@@ -98,11 +98,18 @@ def verify_bundle(
         checks += list(_signature(manifest, session))
         progress("golden cases")
         golden = summarise(
-            (compare(case.name, case.logits, _logits(session, case.input)) for case in bundle.golden()),
+            (
+                compare(case.name, case.logits, _logits(session, case.input))
+                for case in bundle.golden()
+            ),
             row,
         )
         checks.append(_verdict("parity with the recorded reference", golden))
-        fresh = [*probes(manifest, seed=1), *random_probes(manifest, range(100, 100 + seeds)), *extra]
+        fresh = [
+            *probes(manifest, seed=1),
+            *random_probes(manifest, range(100, 100 + seeds)),
+            *extra,
+        ]
         report = None
         if reference is not None:
             progress("fresh inputs through the reference form")
@@ -113,20 +120,16 @@ def verify_bundle(
         progress("dependence on every part of the input")
         inert, check = _dependence(manifest, session, reference)
         checks.append(check)
-    return VerifyReport(
-        str(bundle.path), backend, tuple(checks), golden, report, inert
-    )
+    return VerifyReport(str(bundle.path), backend, tuple(checks), golden, report, inert)
 
 
 def _logits(session: Session, batch: Array) -> Array:
     return session.run({INPUT: batch})[LOGITS]
 
 
-def _against(
-    session: Session, reference: Reference, cases: list[Probe]
-) -> Iterator[CaseError]:
+def _against(session: Session, reference: Reference, cases: list[Probe]) -> Iterator[CaseError]:
     for case in cases:
-        yield compare(case.name, reference(case.input), _logits(session, case.input))
+        yield compare(f"fresh {case.name}", reference(case.input), _logits(session, case.input))
 
 
 def _verdict(name: str, report: ParityReport) -> Check:
@@ -162,9 +165,10 @@ def _opset(bundle: Bundle) -> Check:
 
 
 def _signature(manifest: Manifest, session: Session) -> Iterator[Check]:
-    found = [spec.name for spec in session.inputs], [
-        spec.name for spec in session.outputs if spec.name != LOGITS
-    ]
+    found = (
+        [spec.name for spec in session.inputs],
+        [spec.name for spec in session.outputs if spec.name != LOGITS],
+    )
     yield Check("names", found == ([INPUT], [OUTPUT]), f"inputs {found[0]}, outputs {found[1]}")
     if len(session.inputs) != 1:
         return
@@ -199,7 +203,11 @@ def _outputs(manifest: Manifest, session: Session, cases: list[Probe]) -> Check:
             worst = max(worst, float(np.abs(out[OUTPUT].sum(axis=1) - 1).max()))
         scale = max(1.0, float(np.abs(wanted).max()))
         worst = max(worst, float(np.abs(out[OUTPUT] - wanted).max()) / scale)
-    kind = "the softmax of the logits, adding up to 1" if manifest.output == "probabilities" else "the logits"
+    kind = (
+        "the softmax of the logits, adding up to 1"
+        if manifest.output == "probabilities"
+        else "the logits"
+    )
     return Check(
         "outputs", bool(cases) and worst <= SUM_TOLERANCE,
         f"{len(cases)} inputs: {kind} within {worst:.0e} (limit {SUM_TOLERANCE:.0e})"
@@ -215,7 +223,9 @@ def _parts(manifest: Manifest) -> Iterator[tuple[str, str, int]]:
         yield f"channel {index}", "C", index
     for index in range(clip.persons if clip.persons > 1 else 0):
         yield f"person {index}", "M", index
-    for index in sorted({0, clip.frames // 4, clip.frames // 2, 3 * clip.frames // 4, clip.frames - 1}):
+    for index in sorted(
+        {0, clip.frames // 4, clip.frames // 2, 3 * clip.frames // 4, clip.frames - 1}
+    ):
         yield f"frame {index}", "T", index
 
 
@@ -263,4 +273,3 @@ def refuse_failed(report: VerifyReport) -> None:
     """
     if not report.passed:
         raise CheckFailedError(failure_text(report))
-

@@ -1,0 +1,1 @@
+"""Families: reference forms and their deploy forms."""

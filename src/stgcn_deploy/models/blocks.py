@@ -150,9 +150,7 @@ class MultiScaleTemporalConv(nn.Module):
     def __init__(self, spec: BlockSpec) -> None:
         super().__init__()
         co = spec.out_channels
-        self.branches = nn.ModuleList(
-            Branch(branch, co, spec.stride) for branch in spec.branches
-        )
+        self.branches = nn.ModuleList(Branch(branch, co, spec.stride) for branch in spec.branches)
         joined = sum(branch.channels for branch in spec.branches)
         self.join_bn = nn.BatchNorm2d(joined)
         self.join = nn.Conv2d(joined, co, 1)

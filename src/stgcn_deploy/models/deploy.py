@@ -120,7 +120,7 @@ class DeployBlock(nn.Module):
         self.residual = block.spec.residual
         if self.residual == "conv":
             shortcut = block.residual
-            self.shortcut = _folded(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))  # type: ignore[union-attr,arg-type]
+            self.shortcut = _folded(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C', T', V)."""
@@ -161,7 +161,7 @@ class Trunk(nn.Module):
         super().__init__()
         spec = network.spec
         self.shape = shape
-        first = fold_graph_conv(network.blocks[0].gcn)  # type: ignore[union-attr,arg-type]
+        first = fold_graph_conv(network.blocks[0].gcn)  # type: ignore[arg-type]
         self.per_person = spec.input_norm == "person"
         self.affine = False
         if spec.input_norm != "none":
@@ -175,7 +175,7 @@ class Trunk(nn.Module):
                 self.shift = _parameter(shift[:, :, None, :])
             else:
                 first = first.with_input(scale[0], shift[0])
-        units = [first] + [fold_graph_conv(block.gcn) for block in network.blocks[1:]]  # type: ignore[union-attr,arg-type]
+        units = [first, *(fold_graph_conv(block.gcn) for block in network.blocks[1:])]  # type: ignore[arg-type]
         self.blocks = nn.ModuleList()
         for unit, block in zip(units, network.blocks, strict=True):
             assert isinstance(block, Block)
@@ -186,7 +186,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N * M, C, T, V) -> (N * M, C')."""
         if self.affine and self.per_person and self.shape.persons > 1:
-            x = x.unflatten(0, (-1, self.shape.persons)) * self.scale + self.shift
+            x = torch.unflatten(x, 0, (-1, self.shape.persons)) * self.scale + self.shift
             x = x.flatten(0, 1)
         elif self.affine:
             x = x * self.scale + self.shift
@@ -195,15 +195,15 @@ class Trunk(nn.Module):
         return functional.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
-def average_persons(features: Tensor, shape: InputShape, batch: int) -> Tensor:
+def average_persons(features: Tensor, channels: int, shape: InputShape, batch: int) -> Tensor:
     """(N * M, C) -> (N, C); `batch` is N as traced, for graphs with both axes open."""
     if shape.static("M"):
         if shape.persons == 1:
             return features
-        return features.unflatten(0, (-1, shape.persons)).mean(dim=1)
+        return features.reshape(-1, shape.persons, channels).mean(dim=1)
     if shape.static("N"):
-        return features.reshape(shape.batch, -1, features.shape[1]).mean(dim=1)
-    return features.reshape(batch, -1, features.shape[1]).mean(dim=1)
+        return features.reshape(shape.batch, -1, channels).mean(dim=1)
+    return features.reshape(batch, -1, channels).mean(dim=1)
 
 
 class DeployNetwork(nn.Module):
@@ -219,6 +219,7 @@ class DeployNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Input in the codebase's axis order -> logits (N, num_classes)."""
-        features = average_persons(self.trunk(self.prepare(x)), self.shape, x.shape[0])
+        pooled = self.trunk(self.prepare(x))
+        features = average_persons(pooled, self.head.in_features, self.shape, x.shape[0])
         logits: Tensor = self.head(features)
         return logits

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from stgcn_deploy.models.blocks import GraphConv, InputNorm, MultiScaleTemporalConv, Shortcut
 
-__all__ = ["ConvWeights", "GraphWeights", "bn_affine", "fold_conv", "fold_graph_conv", "input_affine"]
+__all__ = [
+    "ConvWeights",
+    "GraphWeights",
+    "bn_affine",
+    "fold_conv",
+    "fold_graph_conv",
+    "input_affine",
+]
 
 
 @dataclass(frozen=True)
@@ -123,5 +130,5 @@ def input_affine(norm: InputNorm, num_joints: int, num_persons: int) -> tuple[Te
 def join_affine(tcn: MultiScaleTemporalConv) -> list[tuple[Tensor, Tensor]]:
     """The BN behind the concatenated branches, cut into one (s, t) for each branch."""
     scale, shift = bn_affine(tcn.join_bn)
-    sizes = [branch.spec.channels for branch in tcn.branches]  # type: ignore[union-attr]
-    return list(zip(scale.split(sizes), shift.split(sizes), strict=True))
+    sizes: list[int] = [branch.spec.channels for branch in tcn.branches]  # type: ignore[union-attr,misc]
+    return list(zip(torch.split(scale, sizes), torch.split(shift, sizes), strict=True))

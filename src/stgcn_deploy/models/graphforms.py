@@ -79,6 +79,7 @@ class AggregateUnit(GraphUnit):
 
     def __init__(self, folded: GraphWeights, shape: InputShape) -> None:
         super().__init__(folded)
+        del shape  # this form has no reshape, so sizes do not matter to it
         adjacency, weights = folded.adjacency, folded.weights
         if folded.shortcut is not None:
             eye = torch.eye(self.num_joints, dtype=adjacency.dtype)
@@ -125,7 +126,7 @@ class ConvFirstUnit(GraphUnit):
             return y.reshape(-1, k, c, self.shape.frames, v)
         if self.shape.static("N") and self.shape.static("M"):
             return y.reshape(self.shape.batch * self.shape.persons, k, c, -1, v)
-        return y.unflatten(1, (k, c))
+        return torch.unflatten(y, 1, (k, c))
 
     def mix(self, y: Tensor) -> Tensor:
         """(N, K, C', T, V) -> (N, C', T, V)."""

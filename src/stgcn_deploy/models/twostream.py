@@ -87,7 +87,8 @@ class DeployTwoStream(nn.Module):
         """Input in the codebase's axis order -> logits (N, num_classes)."""
         clip = self.prepare(x)
         streams = (self.origin(clip), self.motion(_motion_graph(clip, self.kind)))
-        features = average_persons(torch.cat(streams, dim=1), self.shape, x.shape[0])
+        pooled = torch.cat(streams, dim=1)
+        features = average_persons(pooled, self.head.in_features, self.shape, x.shape[0])
         logits: Tensor = self.head(features)
         return logits
 

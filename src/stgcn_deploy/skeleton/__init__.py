@@ -1,0 +1,1 @@
+"""Skeletons in pure numpy: layouts, graphs, axes, windows, transforms, pictures."""

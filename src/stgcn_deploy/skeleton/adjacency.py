@@ -78,12 +78,11 @@ def spatial_configuration(num_joints: int, graph: EdgeSet, max_hop: int = 1) -> 
 
 def inward_outward(num_joints: int, graph: EdgeSet, max_hop: int = 1) -> Matrix:
     """Identity, inward (towards the centre) and outward; `max_hop` plays no part."""
+    del max_hop
     inward = np.zeros((num_joints, num_joints))
     for child, parent in graph.edges:
         inward[parent, child] = 1
-    return np.stack(
-        [np.eye(num_joints), _normalise_columns(inward), _normalise_columns(inward.T)]
-    )
+    return np.stack([np.eye(num_joints), _normalise_columns(inward), _normalise_columns(inward.T)])
 
 
 STRATEGIES: dict[str, Callable[[int, EdgeSet, int], Matrix]] = {
@@ -94,7 +93,9 @@ STRATEGIES: dict[str, Callable[[int, EdgeSet, int], Matrix]] = {
 }
 
 
-def build(layout: Layout, strategy: str, *, edge_set: str | None = None, max_hop: int = 1) -> Matrix:
+def build(
+    layout: Layout, strategy: str, *, edge_set: str | None = None, max_hop: int = 1
+) -> Matrix:
     """Adjacency (K, V, V) of a layout's edge set (the first one by default).
 
     Raises:
@@ -137,9 +138,7 @@ def _candidates(num_subsets: int, layouts: tuple[Layout, ...]) -> Iterator[Layou
                         yield LayoutMatch(layout, graph, name, max_hop, False, np.inf)
 
 
-def identify(
-    adjacency: NDArray[np.floating], extra: tuple[Layout, ...] = ()
-) -> LayoutMatch | None:
+def identify(adjacency: NDArray[np.floating], extra: tuple[Layout, ...] = ()) -> LayoutMatch | None:
     """The layout, edge set and strategy whose nominal graph is closest to `adjacency` (K, V, V).
 
     Args:

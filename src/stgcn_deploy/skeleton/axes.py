@@ -37,5 +37,5 @@ def to_canonical(batch: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def named_shape(axes: str, sizes: dict[str, Any]) -> tuple[Any, ...]:
-    """The sizes of the axes, in the order of `axes`: named_shape("NCTVM", {"N": 1, ...})."""
+    """The sizes of the axes, in the order of `axes`, e.g. "NCTVM"."""
     return tuple(sizes[axis] for axis in axes)

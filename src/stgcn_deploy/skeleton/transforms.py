@@ -22,8 +22,8 @@ def prenormalize_2d(
             (MMAction2).
     """
     half = np.array(image_size, dtype=np.float32) / 2
-    out = clip.astype(np.float32).copy()
+    out: NDArray[np.float32] = clip.astype(np.float32).copy()
     out[..., :2] = (out[..., :2] - half) / half
     if score_threshold is not None and clip.shape[-1] > 2:
-        out[..., :2] *= (clip[..., 2:3] > score_threshold)
+        out[..., :2] *= clip[..., 2:3] > score_threshold
     return out

@@ -10,9 +10,7 @@ LAYOUT = Layout(
     edge_sets=(
         EdgeSet(
             "pyskl",
-            tuple(
-                (joint, 0 if joint % 4 == 1 else joint - 1) for joint in range(1, 21)
-            ),
+            tuple((joint, 0 if joint % 4 == 1 else joint - 1) for joint in range(1, 21)),
             center=0,
         ),
     ),

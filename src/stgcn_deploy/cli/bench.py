@@ -1,0 +1,100 @@
+"""stgcn bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stgcn_deploy.cli.console import print_json, print_table, progress, say
+from stgcn_deploy.cli.options import AsJson, Backend, Force, int_list
+
+if TYPE_CHECKING:
+    from stgcn_deploy.measure.bench import BenchReport
+
+__all__ = ["bench", "print_bench"]
+
+
+def bench(
+    targets: Annotated[list[Path], typer.Argument(help="Bundles and checkpoints.")],
+    backend: Backend = "onnxruntime",
+    batch: Annotated[str, typer.Option(help="Batch sizes: 1,8.")] = "1",
+    threads: Annotated[int, typer.Option(help="Cores for each contender.")] = 2,
+    duration: Annotated[float, typer.Option(help="Seconds for each contender.")] = 10.0,
+    rounds: Annotated[int, typer.Option(help="Turns that the contenders take.")] = 5,
+    torch_compile: Annotated[
+        bool, typer.Option(help="torch.compile among a checkpoint's contenders.")
+    ] = True,
+    csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a PNG.")] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Write everything, raw samples too, as JSON.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Time bundles and checkpoints, each alone in its process, rounds interleaved."""
+    from stgcn_deploy import api
+    from stgcn_deploy.measure.plots import plot_bench
+    from stgcn_deploy.measure.report import write_csv, write_text
+
+    for path in (csv, plot, raw):
+        if path is not None and path.exists() and not force:
+            from stgcn_deploy.errors import OutputExistsError
+
+            raise OutputExistsError(f"{path} exists; replace it with --force.")
+    with progress() as report:
+        found = api.bench(
+            targets,
+            backend=backend,
+            batch=int_list(batch, "--batch") or (1,),
+            threads=threads,
+            duration=duration,
+            rounds=rounds,
+            torch_compile=torch_compile,
+            progress=report,
+        )
+    if csv:
+        write_csv(found, csv, force=force)
+    if plot:
+        plot_bench(found, plot, force=force)
+    if raw:
+        write_text(raw, json.dumps(found.as_dict(), indent=1), force=force)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_bench(found)
+
+
+def print_bench(report: BenchReport) -> None:
+    """One row a contender; ratios against the first that ran with the same batch."""
+    rows = []
+    for row in report.rows:
+        if row.error:
+            rows.append((row.name, "-", "-", "-", "-", "-", "-", "-", f"not run: {row.error[:60]}"))
+            continue
+        first = next(r for r in report.rows if not r.error and r.batch == row.batch)
+        data = row.as_dict()
+        rows.append(
+            (
+                row.name,
+                f"{data['p50_ms']:.2f}",
+                f"{data['p90_ms']:.2f}",
+                f"{data['p99_ms']:.2f}",
+                f"{data['mean_ms']:.2f} ± {data['std_ms']:.2f}",
+                f"{row.clips_per_s:.1f}",
+                f"{first.percentile(50) / row.percentile(50) * row.batch / first.batch:.2f}x",
+                f"{row.peak_rss_mb:.0f}",
+                f"{row.load_ms:.0f} ms",
+            )
+        )
+    print_table(
+        ("contender", "p50 ms", "p90", "p99", "mean", "clips/s", "speed", "peak MiB", "load"),
+        rows,
+        "latency of one call",
+    )
+    machine = report.environment
+    say(f"{machine['cpu']}, {report.rows[0].threads} threads, each contender alone in its process, "
+        f"{report.rounds} interleaved rounds; speed against the first row")  # fmt: skip

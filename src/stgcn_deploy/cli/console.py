@@ -1,0 +1,79 @@
+"""Results on stdout, progress on stderr; tables for people, --json for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["note", "print_json", "print_table", "progress", "say"]
+
+
+def say(text: str = "") -> None:
+    """One line of the result."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """One line beside the result."""
+    sys.stderr.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity are no JSON; they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_json(value: Any) -> None:
+    """The result as JSON."""
+    say(json.dumps(_finite(value), indent=1))
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None
+) -> None:
+    """A table; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, name in enumerate(header):
+        numeric = bool(rows) and index > 0 and all(_numeric(row[index]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    # Piped output keeps whole rows: wrapping to 80 columns would break the columns apart.
+    width = None if sys.stdout.isatty() else 200
+    Console(file=sys.stdout, width=width).print(table)
+
+
+def _numeric(text: str) -> bool:
+    return text[:1].isdigit() or text in ("-", "")
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A function that reports what is going on: a spinner on a terminal, timed lines elsewhere."""
+    if quiet:
+        yield lambda _: None
+        return
+    start = time.perf_counter()
+    if not sys.stderr.isatty():
+        yield lambda text: note(f"[{time.perf_counter() - start:6.1f}s] {text}")
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        yield lambda text: status.update(f"{text} [dim]({time.perf_counter() - start:.0f}s)[/dim]")

@@ -1,0 +1,88 @@
+"""The command `stgcn`: a table of commands, and one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from stgcn_deploy import __version__
+from stgcn_deploy.errors import StgcnError
+
+__all__ = ["COMMANDS", "main"]
+
+_HERE = "stgcn_deploy.cli"
+
+# Name -> function, in the order of the help page.  Command modules import no runtime.
+COMMANDS = {
+    "inspect": f"{_HERE}.inspect:inspect",
+    "export": f"{_HERE}.export:export",
+    "verify": f"{_HERE}.verify:verify",
+    "bench": f"{_HERE}.bench:bench",
+    "predict": f"{_HERE}.predict:predict",
+    "demo": f"{_HERE}.demo:demo",
+    "wizard": f"{_HERE}.wizard:wizard",
+    "doctor": f"{_HERE}.doctor:doctor",
+}
+BUG = 70
+
+
+def _version(show: bool) -> None:
+    if show:
+        sys.stdout.write(f"stgcn-deploy {__version__}\n")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """The command line with all its commands."""
+    app = typer.Typer(
+        name="stgcn",
+        help="Trained skeleton-action checkpoints to verified, fast, running software.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def top(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        ] = False,
+    ) -> None:
+        """Trained skeleton-action checkpoints to verified, fast, running software."""
+
+    for name, place in COMMANDS.items():
+        module, _, function = place.partition(":")
+        app.command(name)(getattr(import_module(module), function))
+    return app
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 ok, 1 a check failed, 2 wrong use, 3 missing, 70 a bug."""
+    try:
+        build_app()()
+    except StgcnError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of a pipe went away (| head); nothing of ours is wrong.
+        sys.stderr.close()
+        raise SystemExit(0) from None
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write(
+            "\nThis is a bug in stgcn-deploy; please report it with the lines above and the output of "
+            "`stgcn doctor --json`.\n"
+        )
+        raise SystemExit(BUG) from None
+
+
+if __name__ == "__main__":
+    main()

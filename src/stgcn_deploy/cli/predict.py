@@ -1,0 +1,39 @@
+"""stgcn predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stgcn_deploy.cli.console import print_json, print_table
+from stgcn_deploy.cli.options import AsJson, Backend
+
+__all__ = ["predict"]
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="Directory of the bundle.")],
+    clip: Annotated[Path, typer.Argument(help="(M, T, V, C) as .npy, .json, or a PYSKL .pkl.")],
+    topk: Annotated[int, typer.Option(help="Classes to name.")] = 5,
+    fit: Annotated[
+        Literal["exact", "pad", "resample"],
+        typer.Option(help="For another number of frames: refuse, pad with zeros, resample."),
+    ] = "exact",
+    backend: Backend = "onnxruntime",
+    as_json: AsJson = False,
+) -> None:
+    """Classify one clip."""
+    from stgcn_deploy import api
+
+    found = api.predict(bundle, clip, topk=topk, fit=fit, backend=backend)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    rows = [(action.label, f"{action.score:.4f}", _bar(action.score)) for action in found.top]
+    print_table(("action", "score", ""), rows, str(clip))
+
+
+def _bar(score: float) -> str:
+    return "#" * round(30 * score) if 0 <= score <= 1 else ""

@@ -1,0 +1,97 @@
+"""A checkpoint as benchmark contenders: what people run today, and ours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from stgcn_deploy.checkpoints.load import LoadedCheckpoint, load_checkpoint
+from stgcn_deploy.errors import ExportError
+from stgcn_deploy.exporter.build import build_bundle, input_shape, native_shape
+from stgcn_deploy.exporter.exporter import example_input
+from stgcn_deploy.exporter.macs import count_macs
+from stgcn_deploy.exporter.presets import ExportOptions
+from stgcn_deploy.measure.bench import Contender, model_contender
+
+__all__ = ["checkpoint_contenders", "plain_export"]
+
+
+def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOptions) -> None:
+    """torch.onnx.export of the unmodified network with default arguments: what users do today.
+
+    Raises:
+        ExportError: the exporter failed.
+    """
+    spec = checkpoint.spec
+    shape = input_shape(checkpoint, options)
+    example = example_input(spec.axes, shape, spec.num_joints, spec.in_channels)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                checkpoint.network, (example,), str(path), input_names=["input"], verbose=False
+            )
+    except Exception as error:
+        raise ExportError(f"plain torch.onnx.export failed: {error}") from error
+
+
+def checkpoint_contenders(
+    path: Path,
+    scratch: Path,
+    *,
+    batch: Sequence[int],
+    threads: int,
+    compiled: bool,
+) -> list[Contender]:
+    """PyTorch eager (and compiled), the plain export and ours, for each batch size.
+
+    The files are written into `scratch`, which must outlive the benchmark.
+    """
+    checkpoint = load_checkpoint(path)
+    macs = count_macs(checkpoint.spec, frames=checkpoint.frames, persons=checkpoint.persons)
+    found: list[Contender] = []
+    for size in batch:
+        suffix = f", batch {size}" if len(batch) > 1 else ""
+        options = ExportOptions(batch=size)
+        shape = native_shape(checkpoint, options)
+        for mode, title in (("eager", "PyTorch eager"), ("compile", "torch.compile")):
+            if mode == "compile" and not compiled:
+                continue
+            found.append(
+                Contender(
+                    f"{title}{suffix}",
+                    "stgcn_deploy.exporter.torch_worker",
+                    {
+                        "checkpoint": str(checkpoint.path.resolve()),
+                        "mode": mode,
+                        "shape": list(shape),
+                        "threads": threads,
+                    },
+                    size,
+                    macs,
+                )
+            )
+        plain = scratch / f"plain-{path.stem}-{size}.onnx"
+        plain_export(checkpoint, plain, options)
+        ours = build_bundle(
+            checkpoint, scratch / f"ours-{path.stem}-{size}", options, verify=False
+        ).bundle
+        for title, model in (
+            ("plain export on onnxruntime", plain),
+            (f"ours ({ours.manifest.graph_form}) fp32 on onnxruntime", ours.model_path),
+        ):
+            found.append(
+                model_contender(
+                    f"{title}{suffix}",
+                    str(model),
+                    backend="onnxruntime",
+                    shape=shape,
+                    batch=size,
+                    threads=threads,
+                    macs=macs,
+                )
+            )
+    return found
