@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,11 +23,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from stgcn_deploy.errors import (
-    BundleError,
     FileUnreadableError,
     HashMismatchError,
     ManifestError,
-    OutputExistsError,
 )
 from stgcn_deploy.skeleton.axes import AXIS_ORDERS, named_shape
 
@@ -282,40 +277,6 @@ def _check_file(folder: Path, name: str, record: FileRecord) -> None:
             f"{file} is not the file that was written (its bytes changed since); copy the bundle "
             "again, or export it again."
         )
-
-
-@contextmanager
-def fresh_directory(target: Path, *, force: bool) -> Iterator[Path]:
-    """A directory to fill, renamed to `target` when the block ends well, else removed.
-
-    Raises:
-        OutputExistsError: `target` is there and `force` is not given, or it holds other things.
-        BundleError: the place cannot be written.
-    """
-    if target.exists() and not force:
-        raise OutputExistsError(f"{target} exists; choose another -o, or replace it with --force.")
-    if (
-        target.exists()
-        and not (target / MANIFEST).is_file()
-        and (not target.is_dir() or any(target.iterdir()))
-    ):
-        raise OutputExistsError(
-            f"{target} exists and is no bundle; --force replaces bundles only, to keep other files."
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise BundleError(f"cannot write {target}: {error.strerror} ({error.filename}).") from None
-    try:
-        partial.chmod(0o755)
-        yield partial
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def write_golden(folder: Path, cases: tuple[Golden, ...]) -> None:

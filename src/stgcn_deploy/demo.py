@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import numpy as np
 
 from stgcn_deploy import api
 from stgcn_deploy.data.synthetic import iter_dataset
-from stgcn_deploy.errors import OutputExistsError, UsageError
+from stgcn_deploy.errors import UsageError
+from stgcn_deploy.files import fresh_directory, write_text
 from stgcn_deploy.measure.accuracy import AccuracyReport, evaluate
-from stgcn_deploy.measure.report import (
+from stgcn_deploy.measure.page import (
     BenchSection,
     PredictionSection,
     Section,
@@ -22,8 +24,8 @@ from stgcn_deploy.measure.report import (
     TextSection,
     VerifySection,
     html_report,
-    write_text,
 )
+from stgcn_deploy.measure.verify import refuse_failed
 from stgcn_deploy.skeleton.draw import clip_svg
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 
@@ -40,7 +42,10 @@ CARD = ASSETS / "demo_card.json"
 STEPS = 7
 EVALUATED = 240
 SHOWN = 4
+# x and y are normalised by the width and height of a 640x480 image; pictures want one scale.
+ASPECT = np.array([640 / 480, 1, 1], dtype=np.float32)
 MARK = "stgcn-demo.json"
+REPORT = "report.html"
 
 
 class Steps:
@@ -73,78 +78,74 @@ def run_demo(
 
     Raises:
         OutputExistsError: `output` exists and `force` is not given, or it is no demo's folder.
-        StgcnError: a step failed.
+        StgcnError: a step failed; then nothing is left behind.
     """
-    _check_output(output, force)
     if duration <= 0:
         raise UsageError(f"duration must be positive, got {duration}.")
-    output.mkdir(parents=True, exist_ok=True)
-    (output / MARK).write_text("{}\n", encoding="utf-8")
-    card = json.loads(CARD.read_text(encoding="utf-8"))
-    bundle = output / "bundle"
+    commands = [
+        f"stgcn inspect {output / 'bundle'}",
+        f"stgcn predict {output / 'bundle'} {output / 'clip.npy'}",
+        f"stgcn export YOUR_CHECKPOINT.pth -o {output / 'mine'}",
+        f"stgcn bench YOUR_CHECKPOINT.pth {output / 'mine'}",
+    ]
     steps = Steps(say)
+    with fresh_directory(output, mark=MARK, force=force) as folder:
+        (folder / MARK).write_text("{}\n", encoding="utf-8")
+        sections = _walk(folder, output, duration, steps)
+        steps.begin("Report", f"open {output / REPORT}")
+        page = html_report(sections, title="stgcn-deploy demo", next_commands=commands)
+        write_text(folder / REPORT, page)
+    seconds = time.perf_counter() - steps.start
+    say(f"\nDone in {seconds:.0f}s. Report: {output / REPORT}\nNext:")
+    for command in commands:
+        say(f"  {command}")
+    return output / REPORT
+
+
+def _walk(folder: Path, output: Path, duration: float, steps: Steps) -> list[Section]:
+    """The steps before the report; `folder` becomes `output` when all is done."""
+    card = json.loads(CARD.read_text(encoding="utf-8"))
+    bundle, shown = folder / "bundle", output / "bundle"
 
     steps.begin("What is this checkpoint?", f"stgcn inspect {CHECKPOINT.name}")
     found = api.inspect(CHECKPOINT)
-    steps.done(f"{found['family_title']}, {found['layout']}, {found['classes']} classes, "
-               f"{found['parameters']:,} parameters, {found['macs'] / 1e9:.2f} GMAC a clip")  # fmt: skip
+    steps.done(f"{found['family_title']}, {found['layout']}, {found['classes']} classes")
+    steps.done(f"{found['parameters']:,} parameters, {found['macs'] / 1e9:.2f} GMAC a clip")
 
-    steps.begin("Export", f"stgcn export {CHECKPOINT.name} -o {bundle} --labels {LABELS.name}")
-    made = api.export(CHECKPOINT, bundle, labels=LABELS, fps=25.0, force=force)
+    steps.begin("Export", f"stgcn export {CHECKPOINT.name} -o {shown} --labels {LABELS.name}")
+    made = api.export(CHECKPOINT, bundle, labels=LABELS, fps=25.0)
     times = ", ".join(f"{form} {ms:.1f} ms" for form, ms in made.form_ms.items())
     steps.done(f"graph form {made.bundle.manifest.graph_form} (measured here: {times})")
 
-    steps.begin("Verify", f"stgcn verify {bundle} --checkpoint {CHECKPOINT.name}")
+    steps.begin("Verify", f"stgcn verify {shown} --checkpoint {CHECKPOINT.name}")
     verified = api.verify(bundle, checkpoint=CHECKPOINT)
-    worst = max(
-        verified.golden.max_error, verified.reference.max_error if verified.reference else 0
+    refuse_failed(verified)
+    worst = max(r.max_error for r in (verified.golden, verified.reference) if r)
+    steps.done(
+        f"{len(verified.checks)} checks passed, largest error {worst:.1e} of the logits' scale"
     )
-    steps.done(f"{'passed' if verified.passed else 'FAILED'}: {len(verified.checks)} checks, "
-               f"largest error {worst:.1e} of the logits' scale")  # fmt: skip
 
     steps.begin("Benchmark", f"stgcn bench {CHECKPOINT.name} --no-torch-compile")
     timed = api.bench([CHECKPOINT], duration=duration, torch_compile=False)
     for row in timed.rows:
         steps.done(f"{row.name}: {row.error or f'{row.percentile(50):.2f} ms'}")
 
-    steps.begin("Accuracy on held-out motion", "python -c 'stgcn_deploy.load(...).predict(clip)'")
+    steps.begin(
+        "Accuracy on held-out motion", "the clips of another seed, through load and predict"
+    )
     accuracy = _accuracy(bundle, card)
     low, high = accuracy.interval
-    steps.done(f"top-1 {accuracy.top1:.1%} (95 % interval {low:.1%} to {high:.1%}) on "
-               f"{accuracy.count} clips the training never saw")  # fmt: skip
-
-    steps.begin("Predict", f"stgcn predict {bundle} {output / 'clip.npy'}")
-    pictures = _predictions(bundle, output, card)
-    steps.done(f"{pictures[0].truth} -> {pictures[0].prediction.label}")
-
-    report = output / "report.html"
-    steps.begin("Report", f"open {report}")
-    commands = [
-        f"stgcn inspect {bundle}",
-        f"stgcn predict {bundle} {output / 'clip.npy'}",
-        f"stgcn export YOUR_CHECKPOINT.pth -o {output / 'mine'}",
-        f"stgcn bench YOUR_CHECKPOINT.pth {output / 'mine'}",
-    ]
-    sections = _sections(found, made.bundle.manifest.model_dump(mode="json"), card)
-    text = html_report(
-        [*sections, *pictures, *_results(verified, timed, accuracy, card)],
-        title="stgcn-deploy demo",
-        next_commands=commands,
+    steps.done(
+        f"top-1 {accuracy.top1:.1%} (95 % interval {low:.1%} to {high:.1%}) on {accuracy.count} "
+        "clips that training never saw"
     )
-    write_text(report, text, force=force)
-    say(f"\nDone in {time.perf_counter() - steps.start:.0f}s. Report: {report}\nNext:")
-    for command in commands:
-        say(f"  {command}")
-    return report
 
-
-def _check_output(output: Path, force: bool) -> None:
-    if not output.exists():
-        return
-    if not force:
-        raise OutputExistsError(f"{output} exists; choose another -o, or replace it with --force.")
-    if not (output / MARK).is_file():
-        raise OutputExistsError(f"{output} exists and was not made by the demo; choose another -o.")
+    steps.begin("Predict", f"stgcn predict {shown} {output / 'clip.npy'}")
+    pictures = _predictions(bundle, folder / "clip.npy", card)
+    steps.done(f"{pictures[0].truth} -> {pictures[0].prediction.label}")
+    manifest = made.bundle.manifest.model_dump(mode="json")
+    results = _results(replace(verified, bundle=str(shown)), timed, accuracy, card)
+    return [*_sections(found, manifest, card), *pictures, *results]
 
 
 def _held_out(card: dict[str, Any], count: int) -> Any:
@@ -157,16 +158,16 @@ def _accuracy(bundle: Path, card: dict[str, Any]) -> AccuracyReport:
         return evaluate(model.scores, _held_out(card, EVALUATED), model.manifest.num_classes)
 
 
-def _predictions(bundle: Path, output: Path, card: dict[str, Any]) -> list[PredictionSection]:
+def _predictions(bundle: Path, saved: Path, card: dict[str, Any]) -> list[PredictionSection]:
     """The first clips of the test seed, one of each class in turn; the first one is saved."""
     edges = LAYOUTS["mediapipe33"].edges
     shown: list[PredictionSection] = []
     with api.load(bundle) as model:
         for clip, truth in _held_out(card, SHOWN):
             if not shown:
-                np.save(output / "clip.npy", clip)
+                np.save(saved, clip)
             name = model.labels[truth]
-            svg = clip_svg(clip, model.manifest.layout.joints, edges)
+            svg = clip_svg(clip * ASPECT, model.manifest.layout.joints, edges)
             shown.append(PredictionSection(name, svg, model.predict(clip), name))
     return shown
 

@@ -37,8 +37,9 @@ def bench(
 ) -> None:
     """Time bundles and checkpoints, each alone in its process, rounds interleaved."""
     from stgcn_deploy import api
+    from stgcn_deploy.files import write_text
     from stgcn_deploy.measure.plots import plot_bench
-    from stgcn_deploy.measure.report import write_csv, write_text
+    from stgcn_deploy.measure.report import write_csv
 
     for path in (csv, plot, raw):
         if path is not None and path.exists() and not force:
@@ -69,32 +70,20 @@ def bench(
 
 
 def print_bench(report: BenchReport) -> None:
-    """One row a contender; ratios against the first that ran with the same batch."""
-    rows = []
-    for row in report.rows:
-        if row.error:
-            rows.append((row.name, "-", "-", "-", "-", "-", "-", "-", f"not run: {row.error[:60]}"))
-            continue
-        first = next(r for r in report.rows if not r.error and r.batch == row.batch)
-        data = row.as_dict()
-        rows.append(
-            (
-                row.name,
-                f"{data['p50_ms']:.2f}",
-                f"{data['p90_ms']:.2f}",
-                f"{data['p99_ms']:.2f}",
-                f"{data['mean_ms']:.2f} ± {data['std_ms']:.2f}",
-                f"{row.clips_per_s:.1f}",
-                f"{first.percentile(50) / row.percentile(50) * row.batch / first.batch:.2f}x",
-                f"{row.peak_rss_mb:.0f}",
-                f"{row.load_ms:.0f} ms",
-            )
-        )
-    print_table(
-        ("contender", "p50 ms", "p90", "p99", "mean", "clips/s", "speed", "peak MiB", "load"),
-        rows,
-        "latency of one call",
+    """One table a batch size; speed against its first row."""
+    from stgcn_deploy.measure.report import (
+        BENCH_HEADER,
+        batch_title,
+        bench_cells,
+        failure,
+        method_text,
+        rows_by_batch,
     )
-    machine = report.environment
-    say(f"{machine['cpu']}, {report.rows[0].threads} threads, each contender alone in its process, "
-        f"{report.rounds} interleaved rounds; speed against the first row")  # fmt: skip
+
+    for batch, rows in rows_by_batch(report).items():
+        cells = [bench_cells(row, rows[0]) for row in rows]
+        print_table(BENCH_HEADER, cells, batch_title(batch, rows))
+        for row in rows:
+            if (reason := failure(row)) is not None:
+                say(f"{row.name} did not run: {reason}")
+    say(f"{report.environment['cpu']}. {method_text(report)}")

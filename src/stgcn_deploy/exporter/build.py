@@ -12,10 +12,10 @@ import onnx
 
 from stgcn_deploy.bundle import (
     LABELS,
+    MANIFEST,
     MODEL,
     Bundle,
     Golden,
-    fresh_directory,
     write_bundle,
     write_golden,
 )
@@ -25,6 +25,7 @@ from stgcn_deploy.exporter.exporter import example_input, write_onnx
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.exporter.record import draft_manifest, manifest_fields, parity_fields
 from stgcn_deploy.exporter.reference import Float64Reference
+from stgcn_deploy.files import fresh_directory
 from stgcn_deploy.measure.bench import model_contender, run_bench
 from stgcn_deploy.measure.inputs import probes
 from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bundle
@@ -182,7 +183,7 @@ def build_bundle(
     names = _labels(checkpoint, labels)
     input_shape(checkpoint, options)
     report: VerifyReport | None = None
-    with fresh_directory(target, force=force) as folder:
+    with fresh_directory(target, mark=MANIFEST, force=force) as folder:
         form, times = _choose_form(checkpoint, options, progress)
         progress(f"writing the {form} form")
         model = write_form(checkpoint, form, folder / MODEL, options)

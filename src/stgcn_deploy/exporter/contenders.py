@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint, load_checkpoint
 from stgcn_deploy.errors import ExportError
 from stgcn_deploy.exporter.build import build_bundle, input_shape, native_shape
@@ -45,12 +46,13 @@ def checkpoint_contenders(
     batch: Sequence[int],
     threads: int,
     compiled: bool,
+    hints: Hints | None = None,
 ) -> list[Contender]:
     """PyTorch eager (and compiled), the plain export and ours, for each batch size.
 
     The files are written into `scratch`, which must outlive the benchmark.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, hints)
     macs = count_macs(checkpoint.spec, frames=checkpoint.frames, persons=checkpoint.persons)
     found: list[Contender] = []
     for size in batch:

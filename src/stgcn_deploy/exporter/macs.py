@@ -20,15 +20,20 @@ def _temporal(block: BlockSpec, frames_in: int, frames_out: int) -> int:
     return total + sum(branch.channels for branch in block.branches) * co * frames_out
 
 
-def count_macs(spec: NetworkSpec, *, frames: int, persons: int) -> int:
-    """MACs of one clip: 1x1 convolutions, dense graph products, temporal and residual convolutions."""
+def count_macs(spec: NetworkSpec, *, frames: int, persons: int, aggregate: bool = False) -> int:
+    """MACs of one clip: 1x1 convolutions, dense graph products, temporal and residual convolutions.
+
+    Args:
+        aggregate: count the graph product before the 1x1 convolution, as the aggregate form has it,
+            instead of where the network was trained with it.
+    """
     v, k = spec.num_joints, spec.num_subsets
     total, t = 0, frames
     for block in spec.blocks:
         ci, co = block.in_channels, block.out_channels
         after = -(-t // block.stride)
         per_joint = k * ci * co * t
-        per_joint += k * v * (co if block.conv_first else ci) * t
+        per_joint += k * v * (co if block.conv_first and not aggregate else ci) * t
         per_joint += ci * co * t if block.graph_residual == "conv" else 0
         per_joint += ci * co * after if block.residual == "conv" else 0
         total += v * (per_joint + _temporal(block, t, after))

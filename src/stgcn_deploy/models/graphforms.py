@@ -126,7 +126,8 @@ class ConvFirstUnit(GraphUnit):
             return y.reshape(-1, k, c, self.shape.frames, v)
         if self.shape.static("N") and self.shape.static("M"):
             return y.reshape(self.shape.batch * self.shape.persons, k, c, -1, v)
-        return torch.unflatten(y, 1, (k, c))
+        # Not unflatten: behind it the tracer takes the sizes for constants.
+        return y.reshape(y.shape[0], k, c, y.shape[2], v)
 
     def mix(self, y: Tensor) -> Tensor:
         """(N, K, C', T, V) -> (N, C', T, V)."""
