@@ -49,21 +49,22 @@ class ClipSettings:
 
     frames: int = 150
     fps: float = 25.0
-    noise: float = 0.006
-    missing: float = 0.06
+    noise: float = 0.004
+    missing: float = 0.03
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train."""
 
-    steps: int = 1000
+    steps: int = 2000
     batch: int = 32
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.08
     warmup_steps: int = 40
     calibration_batches: int = 40
+    bf16: bool = False
     widths: tuple[int, ...] = (16, 16, 16, 16, 28, 28, 28, 48, 48, 48)
 
 
@@ -255,8 +256,10 @@ def train(recipe: Recipe, settings: ClipSettings, eval_count: int) -> TwoStream:
     began, losses, hits = time.monotonic(), [0.0], [0.0]
     for step, (clips, labels) in enumerate(islice(stream, recipe.steps), start=1):
         model.train()
-        logits = model(clips)
-        loss = loss_of(logits, labels)
+        # Half the time per step where the CPU has bfloat16; weights and statistics stay float32.
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+            logits = model(clips)
+        loss = loss_of(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -323,10 +326,21 @@ def main() -> None:
     parser.add_argument("--eval-count", type=int, default=2200, help="clips per evaluation set")
     parser.add_argument("--noise", type=float, default=ClipSettings.noise)
     parser.add_argument("--missing", type=float, default=ClipSettings.missing)
+    parser.add_argument(
+        "--bf16",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="train in bfloat16; on a CPU that lacks it, --no-bf16 is faster",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = Recipe(steps=options.steps, batch=options.batch, learning_rate=options.learning_rate)
+    recipe = Recipe(
+        steps=options.steps,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        bf16=options.bf16,
+    )
     settings = ClipSettings(noise=options.noise, missing=options.missing)
     began = time.monotonic()
     model = train(recipe, settings, min(options.eval_count, 550))

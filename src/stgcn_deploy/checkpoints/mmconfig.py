@@ -45,13 +45,14 @@ __all__ = [
 
 MAX_BYTES = 1_000_000  # of one file, and of a config with its base files
 MAX_TOKENS = 200_000
-MAX_SKIPPED = 10_000
+MAX_SKIPPED = 2_000
 MAX_BRACKETS = 60
 MAX_CHAIN = 200  # tokens between two commas of one bracket: bounds `1 + 1 + ...` and `- - - x`
 MAX_NUMBER_CHARS = 40
 MAX_DEPTH = 100
 MAX_RESULT = 10_000  # elements or characters of one computed list or string
-MAX_WORK = 1_000_000  # the same over the whole config, and dict entries merged
+MAX_WORK = 1_000_000  # the same over the whole config
+MERGE_COST = 10  # work that counts for merging one entry of a dict
 MAX_INT_BITS = 256
 MAX_BASE_DEPTH = 8
 MAX_BASE_FILES = 32
@@ -422,16 +423,16 @@ def _follow(entry: str, line: int, source: _Source, reading: _Reading) -> Sectio
 
 def _merge(child: Section, base: Section, where: str, reading: _Reading, depth: int = 0) -> Section:
     """A child config over its base, the way mmengine does: dicts merge, anything else replaces."""
-    reading.spend(len(child) + len(base) + 1, where)
+    reading.spend(MERGE_COST * (len(child) + len(base) + 1), where)
     if depth > MAX_DEPTH:
         raise CheckpointError(_too_deep(where, 1))
     merged = Section(child.place, child.rest or base.rest)
     for key, value in base.items():
         merged.put(key, child.rest or value, base.where(key))
     for key, value in child.items():
-        if isinstance(value, Section):
-            value = _inherit(value, base.find(key), where, reading, depth)
-        merged.put(key, value, child.where(key))
+        nested = isinstance(value, Section)
+        kept = _inherit(value, base.find(key), where, reading, depth) if nested else value
+        merged.put(key, kept, child.where(key))
     merged.pop(DELETE, None)
     return merged
 

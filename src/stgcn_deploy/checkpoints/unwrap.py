@@ -77,7 +77,8 @@ def read_container(path: Path) -> Container:
 def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
-        head = path.open("rb").read(4)
+        with path.open("rb") as file:
+            head = file.read(4)
     except OSError as error:
         raise FileUnreadableError(f"cannot read {path}: {error.strerror}.") from None
     if size == 0:
