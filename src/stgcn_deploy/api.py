@@ -31,7 +31,7 @@ __all__ = ["Model", "bench", "doctor", "export", "inspect", "load", "predict", "
 Motion = Literal["first_difference", "second_difference"]
 Adjacency = Literal["importance", "offset"]
 Progress = Callable[[str], None]
-EXPORT_INSTALL = "pip install stgcn-deploy[export]"
+EXPORT_INSTALL = "pip install 'stgcn-deploy[export]'"
 
 
 def _quiet(_: str) -> None:

@@ -28,7 +28,8 @@ from stgcn_deploy.data._body import (
     Body,
     random_body,
 )
-from stgcn_deploy.data._motions import MOVES, Stage, new_stage
+from stgcn_deploy.data._motions import MOVES
+from stgcn_deploy.data._stage import Stage, new_stage
 from stgcn_deploy.errors import UnknownNameError, UsageError
 from stgcn_deploy.registry import nearest
 from stgcn_deploy.skeleton.layout import Layout
@@ -150,7 +151,7 @@ def _put_on_floor(joints: Array, body: Body, stage: Stage, drift: Array, fps: fl
     carried = -((share[1:] + share[:-1])[..., None] * 0.5 * step).sum(axis=1)
     airborne = np.clip(stage.lift[1:, None] / 0.02, 0, 1)
     carried = (1 - airborne) * carried + airborne * drift[1:] / fps
-    out = joints.copy()
+    out: Array = joints.copy()
     out[..., 1] += stage.lift[:, None] - floor
     out[1:, :, ::2] += stage.travel * np.cumsum(carried, axis=0)[:, None]
     return out

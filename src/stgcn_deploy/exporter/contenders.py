@@ -36,7 +36,8 @@ def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOption
                 checkpoint.network, (example,), str(path), input_names=["input"], verbose=False
             )
     except Exception as error:
-        raise ExportError(f"plain torch.onnx.export failed: {error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"plain torch.onnx.export failed: {reason}") from error
 
 
 def checkpoint_contenders(

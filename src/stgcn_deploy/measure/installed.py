@@ -16,7 +16,7 @@ def extras() -> dict[str, dict[str, str | None]]:
     for extra, libraries in EXTRAS.items():
         found: dict[str, str | None] = {library: _version(library) for library in libraries}
         missing = any(number is None for number in found.values())
-        found["install"] = f"pip install stgcn-deploy[{extra}]" if missing else None
+        found["install"] = f"pip install 'stgcn-deploy[{extra}]'" if missing else None
         report[extra] = found
     return report
 

@@ -43,7 +43,7 @@ def plot_bench(report: BenchReport, path: Path, *, force: bool = False) -> Path:
         UsageError: the report has no rows, or the place cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    with requires("plotting", "pip install stgcn-deploy[plots]"):
+    with requires("plotting", "pip install 'stgcn-deploy[plots]'"):
         from matplotlib.figure import Figure
     if not report.rows:
         raise UsageError("the benchmark report has no rows; there is nothing to plot.")
