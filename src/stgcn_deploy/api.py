@@ -51,7 +51,6 @@ def _layout(name: str | None) -> Layout | None:
 
 
 def _hints(
-    config: str | Path | None = None,
     *,
     persons: int | None = None,
     frames: int | None = None,
@@ -63,7 +62,7 @@ def _hints(
 ) -> Hints:
     with requires("reading a checkpoint", EXPORT_INSTALL):
         from stgcn_deploy.checkpoints.base import Hints
-    given = Hints(
+    return Hints(
         frames=frames,
         persons=persons,
         strides=tuple(strides) if strides else None,
@@ -72,27 +71,30 @@ def _hints(
         adjacency=adjacency,
         fps=fps,
     )
-    if config is None:
-        return given
-    from stgcn_deploy.checkpoints.mmconfig import hints_from_config, read_config, to_hints
-
-    return to_hints(hints_from_config(read_config(Path(config))), given)
 
 
 def _checkpoint(path: str | Path, hints: Hints, config: str | Path | None) -> LoadedCheckpoint:
     from stgcn_deploy.checkpoints.load import load_checkpoint
 
     loaded = load_checkpoint(path, hints)
-    if config is not None:
-        from stgcn_deploy.checkpoints.mmconfig import contradictions, hints_from_config, read_config
+    if config is None:
+        return loaded
+    from stgcn_deploy.checkpoints.mmconfig import (
+        contradictions,
+        hints_from_config,
+        read_config,
+        to_hints,
+    )
 
-        wrong = contradictions(hints_from_config(read_config(Path(config))), loaded.spec)
-        if wrong:
-            raise UsageError(
-                f"{config} does not describe {loaded.path}: {'; '.join(wrong)}. Give the config it "
-                "was trained with."
-            )
-    return loaded
+    # First what the file itself says: only a config that agrees with it may add to it.
+    said = hints_from_config(read_config(Path(config)))
+    wrong = contradictions(said, loaded.spec)
+    if wrong:
+        raise UsageError(
+            f"{config} does not describe {loaded.path}: {'; '.join(wrong)}. Give the config it was "
+            "trained with."
+        )
+    return load_checkpoint(path, to_hints(said, hints))
 
 
 def _is_bundle(path: Path) -> bool:
@@ -131,7 +133,7 @@ def inspect(
         if not place.is_file():
             raise FileUnreadableError(f"{place} does not exist.")
         return describe_onnx(place)
-    hints = _hints(config, persons=persons, frames=frames, layout=layout)
+    hints = _hints(persons=persons, frames=frames, layout=layout)
     from stgcn_deploy.exporter.inspect import describe_checkpoint
 
     return describe_checkpoint(_checkpoint(place, hints, config))
@@ -188,7 +190,6 @@ def export(
         StgcnError: any of its kinds; see stgcn_deploy.errors.
     """
     hints = _hints(
-        config,
         persons=persons,
         frames=frames,
         layout=layout,
@@ -215,7 +216,6 @@ def export(
         Path(output),
         options,
         labels=_read_labels(labels),
-        fps=hints.fps,
         force=force,
         verify=verify,
         command=_command_line(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import nn
 
 from stgcn_deploy.checkpoints.accounting import Tensors, load_tensors
@@ -34,6 +35,7 @@ class LoadedCheckpoint:
         match: what its adjacency was recognised as; None when no layout fits.
         facts: what was read, given and assumed.
         adjacency: the stored graph of the first block, (K, V, V).
+        hints: what was said from outside.
     """
 
     path: Path
@@ -46,7 +48,8 @@ class LoadedCheckpoint:
     facts: tuple[Fact, ...]
     steps: tuple[str, ...]
     meta: Mapping[str, Any]
-    adjacency: Any
+    adjacency: NDArray[Any]
+    hints: Hints
 
     @property
     def frames(self) -> int:
@@ -114,8 +117,6 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
         reference_form(described.spec), tensors, codebase.key_map(described.spec)
     )
     adjacency = tensors[described.adjacency_key].float().numpy()
-    match = identify(adjacency, (hints.layout,) if hints.layout else ())
-    _check_layout(file, described.spec, match, hints)
     return LoadedCheckpoint(
         path=file,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -123,7 +124,8 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
         spec=described.spec,
         network=network,
         described=described,
-        match=match,
+        match=_match_layout(file, adjacency, hints),
+        hints=hints,
         facts=described.facts,
         steps=(*chosen, *container.steps),
         meta=container.meta,
@@ -131,17 +133,24 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
     )
 
 
-def _check_layout(file: Path, spec: NetworkSpec, match: LayoutMatch | None, hints: Hints) -> None:
+def _match_layout(file: Path, adjacency: NDArray[Any], hints: Hints) -> LayoutMatch | None:
+    """What the stored graph is: the layout that was given, unless the graph contradicts it."""
     if hints.layout is None:
-        return
-    if hints.layout.num_joints != spec.num_joints:
+        return identify(adjacency)
+    given = hints.layout
+    said = "--layout" if hints.origin("layout") == "option" else "the config's layout"
+    joints = adjacency.shape[1]
+    if given.num_joints != joints:
         raise UsageError(
-            f"{file} has V={spec.num_joints} joints, layout {hints.layout.name!r} has "
-            f"{hints.layout.num_joints}; give the layout it was trained with"
-            f"{f' (its graph is {match})' if match else ''}."
+            f"{file} has V={joints} joints, {said} {given.name!r} has {given.num_joints}; give the "
+            f"layout it was trained with (its graph is {identify(adjacency) or 'none that is known'})."
         )
-    if match and match.exact and match.layout.name != hints.layout.name:
+    match = identify(adjacency, (given,))
+    known = identify(adjacency)
+    if known and known.exact and known.layout.name != given.name and not (match and match.exact):
         raise UsageError(
-            f"{file}: the stored graph is exactly {match}, not {hints.layout.name!r}; drop "
-            "--layout, or give the layout it was trained with."
+            f"{file}: the stored graph is exactly {known}, not {said} {given.name!r}; leave it out, or "
+            "give the layout it was trained with."
         )
+    # A learned graph, or a strategy that we do not know: the user's word stands.
+    return match or LayoutMatch(given, given.edge_sets[0], "unknown", 1, False, float("inf"))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+NONE = "\N{EN DASH}"
+NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?")
 
 __all__ = ["note", "print_json", "print_table", "progress", "say"]
 
@@ -43,13 +47,16 @@ def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None
 ) -> None:
     """A table; numbers to the right."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=SIMPLE, show_header=any(header)
+    )
     for index, name in enumerate(header):
-        numeric = bool(rows) and index > 0 and all(_numeric(row[index]) for row in rows)
+        numeric = index > 0 and _numeric([row[index] for row in rows])
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
@@ -58,8 +65,10 @@ def print_table(
     Console(file=sys.stdout, width=width).print(table)
 
 
-def _numeric(text: str) -> bool:
-    return text[:1].isdigit() or text in ("-", "")
+def _numeric(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers (and perhaps dashes for absent ones)."""
+    numbers = [cell for cell in cells if cell not in ("", "-", NONE)]
+    return bool(numbers) and all(NUMBER.fullmatch(cell) for cell in numbers)
 
 
 @contextmanager

@@ -161,7 +161,6 @@ def build_bundle(
     options: ExportOptions,
     *,
     labels: tuple[str, ...] | None = None,
-    fps: float | None = None,
     force: bool = False,
     verify: bool = True,
     command: str = "",
@@ -171,7 +170,6 @@ def build_bundle(
 
     Args:
         labels: class names; None takes those in the file, or numbers them.
-        fps: frames per second of the training clips, for live windows.
         verify: compare with the reference form before the bundle takes its place; a bundle that
             fails is not written.
 
@@ -192,7 +190,6 @@ def build_bundle(
         (folder / LABELS).write_text("\n".join(names) + "\n", encoding="utf-8")
         fields = manifest_fields(checkpoint, options, form, times, model)
         fields |= {"name": target.name, "command": command}
-        fields["clip"]["fps"] = fps
         reference = Float64Reference(checkpoint.network)
         progress("recording golden cases from the float64 reference")
         cases = probes(draft_manifest(fields))

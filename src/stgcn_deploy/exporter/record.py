@@ -93,7 +93,7 @@ def manifest_fields(
             "joints": spec.num_joints,
             "channels": spec.in_channels,
             "dynamic": _ranges(checkpoint, options),
-            "fps": None,
+            "fps": checkpoint.hints.fps,
         },
         "contract": {
             "preprocessing": checkpoint.codebase.preprocessing,

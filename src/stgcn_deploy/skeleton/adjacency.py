@@ -10,7 +10,7 @@ Adaptive Graph Convolutional Networks", CVPR 2019 (arXiv 1805.07694), for inward
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,21 +138,23 @@ def _candidates(num_subsets: int, layouts: tuple[Layout, ...]) -> Iterator[Layou
                         yield LayoutMatch(layout, graph, name, max_hop, False, np.inf)
 
 
-def identify(adjacency: NDArray[np.floating], extra: tuple[Layout, ...] = ()) -> LayoutMatch | None:
+def identify(
+    adjacency: NDArray[np.floating], layouts: tuple[Layout, ...] | None = None
+) -> LayoutMatch | None:
     """The layout, edge set and strategy whose nominal graph is closest to `adjacency` (K, V, V).
 
     Args:
-        extra: layouts of the user's own, tried first.
+        layouts: the candidates; by default every known layout.
 
     Returns:
-        The exact match, else the nearest one with `exact=False`, or None when no known layout has
-        this V and K.
+        The exact match, else the nearest one with `exact=False`, or None when no candidate has this V
+        and K.
     """
     num_subsets, num_joints, _ = adjacency.shape
-    known = [*extra, *(LAYOUTS[name] for name in LAYOUTS)]
-    layouts = tuple(layout for layout in known if layout.num_joints == num_joints)
+    known = layouts if layouts is not None else tuple(LAYOUTS[name] for name in LAYOUTS)
+    fitting = tuple(layout for layout in known if layout.num_joints == num_joints)
     best: LayoutMatch | None = None
-    for candidate in _candidates(num_subsets, layouts):
+    for candidate in _candidates(num_subsets, fitting):
         nominal = build(
             candidate.layout,
             candidate.strategy,
@@ -160,16 +162,14 @@ def identify(adjacency: NDArray[np.floating], extra: tuple[Layout, ...] = ()) ->
             max_hop=candidate.max_hop,
         )
         difference = np.abs(adjacency.astype(np.float64) - nominal)
-        found = LayoutMatch(
-            candidate.layout,
-            candidate.edge_set,
-            candidate.strategy,
-            candidate.max_hop,
-            bool(difference.max() < EXACT_TOLERANCE),
-            float(difference.mean()),
+        found = replace(
+            candidate,
+            exact=bool(difference.max() < EXACT_TOLERANCE),
+            distance=float(difference.mean()),
         )
         if found.exact:
             return found
-        if best is None or found.distance < best.distance:
+        # Nobody trains a learned graph from two hops: a close one is a coincidence.
+        if found.max_hop == 1 and (best is None or found.distance < best.distance):
             best = found
     return best
