@@ -344,6 +344,9 @@ def bench(
     duration: float = 10.0,
     rounds: int = 5,
     torch_compile: bool = True,
+    persons: int | None = None,
+    frames: int | None = None,
+    config: str | Path | None = None,
     progress: Progress = _quiet,
 ) -> BenchReport:
     """Time bundles and checkpoints against each other.
@@ -355,6 +358,7 @@ def bench(
         batch: batch sizes; a bundle takes only the ones that its graph allows.
         threads: cores that each contender is bound to.
         duration: seconds for each contender, over all rounds.
+        persons, frames, config: as for export, for checkpoints.
         torch_compile: torch.compile among the contenders (it needs a C++ compiler, and minutes).
 
     Raises:
@@ -376,8 +380,9 @@ def bench(
             with requires("timing a checkpoint", EXPORT_INSTALL):
                 from stgcn_deploy.exporter.contenders import checkpoint_contenders
             progress(f"exporting {target}")
+            loaded = _checkpoint(target, _hints(persons=persons, frames=frames), config)
             contenders += checkpoint_contenders(
-                target, Path(scratch), batch=batch, threads=threads, compiled=torch_compile
+                loaded, Path(scratch), batch=batch, threads=threads, compiled=torch_compile
             )
         return run_bench(contenders, duration=duration, rounds=rounds, progress=progress)
 

@@ -129,7 +129,7 @@ def _check_keys(tensors: Tensors, key_map: KeyMap) -> None:
         parts.append(f"{len(missing)} missing: {_listed(missing)}")
     if unknown:
         parts.append(f"{len(unknown)} unknown: {_listed(unknown)}")
-    renamed = nearest(missing[0], unknown) if missing and unknown else ""
+    renamed = nearest(missing[0], unknown) if missing and unknown else "."
     raise KeyMismatchError(
         f"{tensors.where}: the tensors do not fit the network they belong to; {'; '.join(parts)}"
         f"{renamed} Nothing is loaded partially: a network with other layers than its codebase "

@@ -63,8 +63,8 @@ class LoadedCheckpoint:
 
     @property
     def num_parameters(self) -> int:
-        """Elements of the reference form's tensors, buffers included."""
-        return sum(t.numel() for t in self.network.state_dict().values() if t.is_floating_point())
+        """Weights of the reference form; graphs and running statistics are not counted."""
+        return sum(weight.numel() for weight in self.network.parameters())
 
 
 def choose_file(path: Path) -> tuple[Path, tuple[str, ...]]:
