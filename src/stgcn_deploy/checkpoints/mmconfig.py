@@ -30,7 +30,7 @@ from stgcn_deploy.checkpoints.pyliteral import (
     Value,
     is_name,
 )
-from stgcn_deploy.errors import CheckpointError, FileUnreadableError, UsageError
+from stgcn_deploy.errors import CheckpointError, FileUnreadableError
 
 __all__ = [
     "ConfigHints",
@@ -44,7 +44,7 @@ __all__ = [
     "to_hints",
 ]
 
-MAX_BYTES = 1_000_000  # of one file, and of a config with its base files
+MAX_BYTES = 300_000  # of one file, and of a config with its base files
 MAX_FILES = 32
 MAX_BRACKETS = 60
 MAX_CHAIN = 200  # tokens between two commas of one bracket: bounds `1 + 1 + ...` and `- - - x`
@@ -95,24 +95,16 @@ def read_config(path: Path | str) -> MMConfig:
 
     Raises:
         FileUnreadableError: missing, no text, or too large.
-        UsageError: a JSON or YAML file.
         CheckpointError: not Python, nested or multiplied beyond reason, base files in a circle.
     """
     path = Path(path)
-    if path.suffix.lower() in (".json", ".yaml", ".yml"):
-        raise UsageError(
-            f"{path}: only Python configs (.py) are read, not {path.suffix}; give the .py that "
-            "the network was trained with."
-        )
     return _load(_Source(_file_text(path), str(path), path.parent, (path.resolve(),)), _Reading())
 
 
 def parse_config_text(text: str, where: str) -> MMConfig:
     """Read a config given as text, such as the one that mmengine stores in a checkpoint's meta.
 
-    Args:
-        text: the Python text.
-        where: what it was taken from, for messages ("meta['cfg'] of best.pth").
+    `where` is what it was taken from, for messages ("meta['cfg'] of best.pth").
 
     Raises:
         CheckpointError: not Python, or nested or multiplied beyond reason.

@@ -329,15 +329,10 @@ def _clip(taken: _Taken, values: Section) -> dict[str, Any]:
 def to_hints(config_hints: ConfigHints, given: Hints) -> Hints:
     """What the user said, completed by what the config says; `origins` tells which is which."""
     adaptive = config_hints.gcn_adaptive
-    said = {
-        "frames": config_hints.frames,
-        "persons": config_hints.persons,
-        "strides": config_hints.strides,
-        "layout": LAYOUTS[config_hints.layout] if config_hints.layout else None,
-        "adjacency": adaptive if adaptive in ("importance", "offset") else None,
-        "fps": config_hints.fps,
-    }
-    new: dict[str, Any] = {
+    said = {name: getattr(config_hints, name) for name in ("frames", "persons", "strides", "fps")}
+    said["layout"] = LAYOUTS[config_hints.layout] if config_hints.layout else None
+    said["adjacency"] = adaptive if adaptive in ("importance", "offset") else None
+    new = {
         name: value
         for name, value in said.items()
         if value is not None and getattr(given, name) is None
@@ -347,12 +342,7 @@ def to_hints(config_hints: ConfigHints, given: Hints) -> Hints:
 
 
 def contradictions(config_hints: ConfigHints, spec: NetworkSpec) -> list[str]:
-    """What the config says and the file's shapes deny, in words; empty when they agree.
-
-    Args:
-        config_hints: from hints_from_config.
-        spec: the network as read from the file.
-    """
+    """What the config says and the file's shapes deny, in words; empty when they agree."""
     said = config_hints
     layout = LAYOUTS[said.layout] if said.layout else None
     pairs = (

@@ -30,7 +30,7 @@ __all__ = [
 
 MAX_DEPTH = 100
 MAX_RESULT = 10_000  # elements or characters of one computed list or string
-MAX_WORK = 1_000_000  # the same over a whole config
+MAX_WORK = 300_000  # the same over a whole config
 MAX_INT_BITS = 256
 
 BASE = "_base_"  # the one name that is there from the start: what the text inherits
@@ -126,15 +126,6 @@ _NUMBERS = {  # powers, shifts and repetitions are left out: their results have 
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-_KINDS = {
-    ast.For: "a loop",
-    ast.FunctionDef: "a function",
-    ast.IfExp: "a conditional expression",
-    ast.Import: "an import",
-    ast.ImportFrom: "an import",
-    ast.JoinedStr: "an f-string",
-    ast.ListComp: "a comprehension",
-}
 _READERS = ("deepcopy", "dict", "join", "len", "print", "range", "sorted")  # change no argument
 
 
@@ -195,11 +186,11 @@ class Evaluator:
             ast.Call: self._call,
             ast.Constant: self._constant,
             ast.Dict: self._dict,
-            ast.List: lambda node: self._items(node.elts),
+            ast.List: self._items,
             ast.Name: self._name,
             ast.Set: self._template,
             ast.Subscript: self._subscript,
-            ast.Tuple: lambda node: tuple(self._items(node.elts)),
+            ast.Tuple: self._items,
             ast.UnaryOp: self._unary,
         }
 
@@ -222,9 +213,11 @@ class Evaluator:
             return self._unknown(node, "" if handler is None else "deep nesting")
         self._depth += 1
         try:
-            return handler(node)
+            made = handler(node)
         finally:
             self._depth -= 1
+        forgotten = isinstance(made, list) and len(made) == 1 and isinstance(made[0], Unknown)
+        return made[0] if forgotten else made
 
     # What is not evaluated.
 
@@ -233,7 +226,7 @@ class Evaluator:
 
     def _unknown(self, node: ast.AST, what: str = "") -> Unknown:
         """Record code that is not evaluated, and forget what it may change."""
-        what = what or _KINDS.get(type(node), f"a {type(node).__name__}")
+        what = what or f"code of the kind {type(node).__name__}"
         unknown = Unknown(what, self._where, getattr(node, "lineno", 1))
         self._ledger.skipped.append(unknown)
         for part in ast.walk(node) if _may_change(node) else ():
@@ -269,7 +262,7 @@ class Evaluator:
             if isinstance(container, Section):
                 container.forget(unknown)
             elif isinstance(container, list):
-                container[:] = [unknown]
+                container[:] = [unknown]  # of any length: `value` takes it for unknown as a whole
 
     # Statements.
 
@@ -315,21 +308,23 @@ class Evaluator:
     def _attribute(self, node: ast.Attribute) -> Value:
         # Only what is inherited has its items as attributes, too; all else comes from modules.
         found = _item(self.value(node.value), node.attr)
-        what = f"the attribute {node.attr[:60]!r}"
-        return self._unknown(node, what) if found is ABSENT else found
+        return self._unknown(node) if found is ABSENT else found
 
-    def _items(self, nodes: list[ast.expr]) -> list[Value]:
+    def _items(self, node: ast.List | ast.Tuple) -> Value:
         items: list[Value] = []
-        for node in nodes:
-            if not isinstance(node, ast.Starred):
-                items.append(self.value(node))
+        for part in node.elts:
+            if not isinstance(part, ast.Starred):
+                items.append(self.value(part))
                 continue
-            inner = self.value(node.value)
-            if isinstance(inner, (list, tuple)) and self._affordable(len(items) + len(inner)):
-                items.extend(inner)
-            else:
-                items.append(inner if isinstance(inner, Unknown) else self._unknown(node, "a star"))
-        return items
+            inner = self.value(part.value)
+            if isinstance(inner, Unknown):
+                return inner
+            if not isinstance(inner, (list, tuple)) or not self._affordable(
+                len(items) + len(inner)
+            ):
+                return self._unknown(node, "a star")
+            items.extend(inner)
+        return tuple(items) if isinstance(node, ast.Tuple) else items
 
     def _dict(self, node: ast.Dict) -> Value:
         keys = [ABSENT if key is None else self.value(key) for key in node.keys]
@@ -368,26 +363,14 @@ class Evaluator:
             made.put(key, item, value.where(key))
 
     def _subscript(self, node: ast.Subscript) -> Value:
-        container = self.value(node.value)
-        if isinstance(node.slice, ast.Slice):
-            return self._slice(node, container, node.slice)
-        found = _item(container, self.value(node.slice))
+        found = _item(self.value(node.value), self.value(node.slice))
         return self._unknown(node, "an item that is not there") if found is ABSENT else found
-
-    def _slice(self, node: ast.Subscript, container: Value, parts: ast.Slice) -> Value:
-        low, high = (None if b is None else self.value(b) for b in (parts.lower, parts.upper))
-        whole = all(bound is None or isinstance(bound, int) for bound in (low, high))
-        if isinstance(container, (list, tuple)) and whole and parts.step is None:
-            made = container[low:high]
-            if self._affordable(len(made)):
-                return made
-        return container if isinstance(container, Unknown) else self._unknown(node, "a slice")
 
     def _unary(self, node: ast.UnaryOp) -> Value:
         value = self.value(node.operand)
         if isinstance(value, (int, float)) and isinstance(node.op, ast.USub):
             return -value
-        return value if isinstance(value, Unknown) else self._unknown(node, "an operation")
+        return value if isinstance(value, Unknown) else self._unknown(node, "such an operation")
 
     def _binary(self, node: ast.BinOp) -> Value:
         left, right = self.value(node.left), self.value(node.right)
@@ -395,8 +378,7 @@ class Evaluator:
             if isinstance(side, Unknown):
                 return side
         made = self._computed(type(node.op), left, right)
-        what = f"an operation on such values ({type(node.op).__name__})"
-        return self._unknown(node, what) if made is ABSENT else made
+        return self._unknown(node, "such an operation") if made is ABSENT else made
 
     def _computed(self, kind: type[ast.operator], left: Value, right: Value) -> Value:
         """`left <op> right` within the limits, else ABSENT."""
