@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ __all__ = ["Action", "Model", "Prediction", "load"]
 
 # PYSKL hides joints whose score is at most this; MMAction2 keeps them.
 PIXEL_CODEBASES = {"pyskl": 0.01, "mmaction2": None}
+
+
+# Coordinates are pixels at the most; float32 products of larger numbers overflow.
+MAX_VALUE = 1e9
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ class Model:
         Raises:
             ClipError: see predict.
         """
-        file = clip if isinstance(clip, ClipFile) else ClipFile(np.asarray(clip))
+        if fit not in get_args(Fit):
+            raise ClipError(f"unknown fit {fit!r}; known: {', '.join(get_args(Fit))}.")
+        file = clip if isinstance(clip, ClipFile) else ClipFile(_array(clip))
         self._check(file)
         values = file.clip.astype(np.float32)
         if file.image_size is not None:
@@ -112,6 +118,8 @@ class Model:
         filled with zero clips, whose scores are dropped.
         """
         size = self.manifest.clip.batch
+        if not len(batch):
+            return np.zeros((0, self.manifest.num_classes), dtype=np.float32)
         if "N" in self.manifest.clip.dynamic:
             return self._run(batch)
         parts = []
@@ -147,11 +155,11 @@ class Model:
             raise ClipError(
                 f"the clip is empty (shape {clip.shape}), the bundle expects {expected}."
             )
-        if not np.isfinite(clip).all():
-            bad = int((~np.isfinite(clip)).sum())
+        usable = np.abs(clip.astype(np.float64)) <= MAX_VALUE  # false for NaN too
+        if not usable.all():
             raise ClipError(
-                f"the clip holds {bad} NaN or infinite value(s); set missing joints to 0, as "
-                "training did."
+                f"the clip holds {int((~usable).sum())} NaN or infinite or too large value(s) (over "
+                f"{MAX_VALUE:.0e}); set missing joints to 0, as training did."
             )
 
     def _check_layout(self, file: ClipFile, expected: str) -> None:
@@ -189,6 +197,14 @@ class Model:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _array(clip: Any) -> NDArray[Any]:
+    """Anything array-like; ragged lists are refused in words."""
+    try:
+        return np.asarray(clip)
+    except ValueError:
+        raise ClipError("the clip is no regular array; expected numbers (M, T, V, C).") from None
 
 
 def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None) -> Model:

@@ -31,6 +31,12 @@ class Tensors(Mapping[str, Tensor]):
     def __init__(self, tensors: Mapping[str, Tensor], where: str) -> None:
         self._tensors = dict(tensors)
         self.where = where
+        hollow = [key for key, tensor in self._tensors.items() if not tensor.numel()]
+        if hollow:
+            raise KeyMismatchError(
+                f"{where}: tensor {hollow[0]!r} is empty, of shape "
+                f"{tuple(self._tensors[hollow[0]].shape)}; the file is damaged or made by hand."
+            )
 
     def __getitem__(self, key: str) -> Tensor:
         try:

@@ -87,7 +87,8 @@ def choose_file(path: Path) -> tuple[Path, tuple[str, ...]]:
         )
 
     def rank(file: Path) -> tuple[bool, int, float]:
-        epochs = re.findall(r"\d+", file.stem)
+        # "ntu60_epoch_10" is the tenth, "run-50-2000" the fiftieth (epoch, then step).
+        epochs = re.findall(r"epoch\D?(\d+)", file.stem) or re.findall(r"\d+", file.stem)
         return "best" in file.stem.lower(), int(epochs[0]) if epochs else -1, file.stat().st_mtime
 
     best = max(files, key=rank)

@@ -63,15 +63,18 @@ def read_clip(path: Path | str) -> ClipFile:
 def _load_npy(file: Path) -> Any:
     try:
         return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, MemoryError) as error:
         raise FileUnreadableError(f"{file} is no readable .npy array: {error}") from None
 
 
 def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
     try:
-        clip = np.asarray(value, dtype=np.float32)
+        found = np.asarray(value)
     except (ValueError, TypeError):
         raise ClipError(f"{file}: not a regular array of numbers; expected (M, T, V, C).") from None
+    if found.dtype.kind not in "fiu":
+        raise ClipError(f"{file}: an array of {found.dtype}; expected numbers (M, T, V, C).")
+    clip = found.astype(np.float32)
     if clip.ndim == 3:
         clip = clip[None]
     if clip.ndim != 4:
@@ -85,12 +88,15 @@ def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
 def _from_json(file: Path) -> ClipFile:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise FileUnreadableError(f"{file} is no valid JSON: {error}") from None
     if isinstance(value, dict):
         if "keypoints" not in value:
             raise ClipError(f'{file}: no "keypoints" in it; found {sorted(value)[:6]}.')
-        return ClipFile(_numbers(file, value["keypoints"]), value.get("layout"))
+        layout = value.get("layout")
+        if layout is not None and not isinstance(layout, str):
+            raise ClipError(f"{file}: layout is {layout!r}; expected a name like 'coco17'.")
+        return ClipFile(_numbers(file, value["keypoints"]), layout)
     return ClipFile(_numbers(file, value))
 
 
@@ -103,12 +109,26 @@ def _from_annotation(file: Path, value: Any) -> ClipFile:
     points = _numbers(file, value["keypoint"])
     score = value.get("keypoint_score")
     if score is not None:
-        extra = np.asarray(score, dtype=np.float32)
+        try:
+            extra = np.asarray(score, dtype=np.float32)
+        except (ValueError, TypeError):
+            raise ClipError(f"{file}: keypoint_score is no regular array of numbers.") from None
         if extra.shape != points.shape[:3]:
             raise ClipError(
                 f"{file}: keypoint_score has shape {extra.shape}, expected {points.shape[:3]}."
             )
         points = np.concatenate([points, extra[..., None]], axis=-1)
-    size = value.get("img_shape")
-    image_size = (int(size[1]), int(size[0])) if size is not None else None
-    return ClipFile(points, None, image_size)
+    return ClipFile(points, None, _image_size(file, value.get("img_shape")))
+
+
+def _image_size(file: Path, size: Any) -> tuple[int, int] | None:
+    """(width, height) of an annotation's img_shape (height, width)."""
+    if size is None:
+        return None
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError, OverflowError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ClipError(f"{file}: img_shape is {size!r}; expected (height, width) in pixels.")
+    return width, height

@@ -186,8 +186,11 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N * M, C, T, V) -> (N * M, C')."""
         if self.affine and self.per_person and self.shape.persons > 1:
-            x = torch.unflatten(x, 0, (-1, self.shape.persons)) * self.scale + self.shift
-            x = x.flatten(0, 1)
+            _, c, frames, v = x.shape
+            if self.shape.static("T"):
+                frames = self.shape.frames
+            split = x.reshape(-1, self.shape.persons, c, frames, v)
+            x = (split * self.scale + self.shift).reshape(-1, c, frames, v)
         elif self.affine:
             x = x * self.scale + self.shift
         for block in self.blocks:
