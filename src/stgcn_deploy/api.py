@@ -225,7 +225,8 @@ def export(
 
 def _command_line() -> str:
     """How this process was started, without the folders of the user's machine."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else ""
+    shown = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return shlex.join([Path(word).name for word in shown[:1]] + shown[1:])
 
 
 def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -166,6 +166,9 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
+        for name in self.files:
+            if Path(name).name != name or name in ("", ".", ".."):
+                raise ValueError(f"file name {name!r} leaves the bundle; refused")
         absent = {MODEL, GOLDEN, LABELS} - set(self.files)
         if self.files and absent:
             raise ValueError(f"files lists no {', '.join(sorted(absent))}")

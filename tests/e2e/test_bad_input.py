@@ -434,8 +434,8 @@ def _manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], An
     return lambda bundle: edit_manifest(bundle, change)
 
 
-def _renamed_file(manifest: dict[str, Any]) -> None:
-    manifest["files"]["../model.onnx"] = manifest["files"].pop("model.onnx")
+def _file_outside(manifest: dict[str, Any]) -> None:
+    manifest["files"]["../model.onnx"] = manifest["files"]["model.onnx"]
 
 
 BUNDLES: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -452,7 +452,7 @@ BUNDLES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing field": (_manifest(lambda m: m.pop("axes")), "field 'axes'"),
     "wrong value": (_manifest(lambda m: m["clip"].update(frames="many")), "clip.frames"),
     "later schema": (_manifest(lambda m: m.update(schema_version=9)), "schema version 9"),
-    "file name outside": (_manifest(_renamed_file), r"'\.\./model\.onnx' leaves the bundle"),
+    "file name outside": (_manifest(_file_outside), r"'\.\./model\.onnx' leaves the bundle"),
     "file not vouched for": (_manifest(lambda m: m["files"].pop("model.onnx")), r"model\.onnx"),
 }
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -582,7 +582,7 @@ CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "frames": (_npy(_clip(2, 50, 18, 3)), "has 50 frames, the bundle takes 20.*--fit resample"),
     "axes": (_npy(_clip(20, 54)), r"expected \(M, T, V, C\)"),
     "too many axes": (_npy(_clip(1, 2, 20, 18, 3)), r"expected \(M, T, V, C\)"),
-    "dtype": (_npy(np.full((2, 20, 18, 3), "x")), "not a regular array of numbers"),
+    "dtype": (_npy(np.full((2, 20, 18, 3), "x")), "expected numbers"),
     "complex": (_npy(_clip(2, 20, 18, 3) + 1j), "number"),
     "digits as text": (_npy(np.full((2, 20, 18, 3), "1.5")), "number"),
     "holes": (_npy(_holed()), "3 NaN or infinite.*set missing joints to 0"),

@@ -96,9 +96,15 @@ def test_axes_of_length_one_may_come_and_go(shape: tuple[int, ...]) -> None:
     assert torch.equal(net[0].weight, torch.arange(6.0).reshape(3, 2))  # type: ignore[index]
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (6,), (3, 2, 2), (0,), ()])
+@pytest.mark.parametrize("shape", [(2, 3), (6,), (3, 2, 2), ()])
 def test_any_other_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(KeyMismatchError, match=r"'fc\.weight' has shape"):
+        _loaded({**_state(), "fc.weight": torch.ones(shape)})
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
+def test_a_tensor_without_numbers_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(KeyMismatchError, match=r"'fc\.weight' is empty"):
         _loaded({**_state(), "fc.weight": torch.ones(shape)})
 
 

@@ -206,7 +206,7 @@ def test_a_layout_that_is_no_name_is_refused(tmp_path: Path, layout: Any) -> Non
         ([1, 2], 'no "keypoint"'),
         ({"keypoints": 1}, 'no "keypoint"'),
         ({"split": {}, "annotations": []}, 'no "keypoint"'),
-        (_annotation(keypoint="text"), "not a regular array"),
+        (_annotation(keypoint="text"), r"expected numbers \(M, T, V, C\)"),
         (_annotation(keypoint=[[1], [1, 2]]), "not a regular array"),
         (_annotation(keypoint_score=np.zeros((2, 5, 4))), "keypoint_score has shape"),
         (_annotation(keypoint_score="text"), "keypoint_score"),

@@ -73,7 +73,10 @@ def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
     except (ValueError, TypeError):
         raise ClipError(f"{file}: not a regular array of numbers; expected (M, T, V, C).") from None
     if found.dtype.kind not in "fiu":
-        raise ClipError(f"{file}: an array of {found.dtype}; expected numbers (M, T, V, C).")
+        raise ClipError(
+            f"{file}: not a regular array of numbers but of {found.dtype}; expected numbers "
+            "(M, T, V, C)."
+        )
     clip = found.astype(np.float32)
     if clip.ndim == 3:
         clip = clip[None]

@@ -149,6 +149,9 @@ def _labels(checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None) -> tup
             raise UsageError(
                 f"{len(labels)} labels for {count} classes; give one a line, in order."
             )
+        broken = [label for label in labels if label.splitlines() != [label]]
+        if broken:
+            raise UsageError(f"label {broken[0]!r} is empty or more than a line; give one a line.")
         return labels
     stored = _stored_classes(checkpoint.meta)
     if len(stored) == count:
