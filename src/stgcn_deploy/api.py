@@ -126,7 +126,7 @@ def inspect(
 
         bundle = Bundle(place)
         return {"kind": "bundle", "file": str(place), **bundle.manifest.model_dump(mode="json"),
-                "labels": list(bundle.labels)}  # fmt: skip
+                "axes": bundle.manifest.axes,                 "labels": list(bundle.labels)}  # fmt: skip
     if place.suffix == ".onnx":
         from stgcn_deploy.backends.inspect_onnx import describe_onnx
 
@@ -282,7 +282,7 @@ def verify(
         tolerance = Tolerance(rtol or 0.0, 1.0, "given by the caller", atol or 0.0)
     extra: tuple[Probe, ...] = ()
     if data is not None:
-        extra = (Probe(Path(data).name, _native_clip(opened.path, data)),)
+        extra = (Probe(Path(data).name, _batch_of(opened.path, data)),)
     reference = _reference(opened.path, checkpoint) if checkpoint is not None else None
     return verify_bundle(
         opened,
@@ -295,17 +295,15 @@ def verify(
     )
 
 
-def _native_clip(bundle: Path, data: str | Path) -> NDArray[Any]:
-    """A clip file as one native batch, repeated to the bundle's batch size."""
+def _batch_of(bundle: Path, data: str | Path) -> NDArray[Any]:
+    """A clip file as a batch (N, M, T, V, C), repeated to the bundle's batch size."""
     import numpy as np
 
     from stgcn_deploy.data.clips import read_clip
-    from stgcn_deploy.skeleton.axes import to_native
 
     with load(bundle) as model:
         clip = model.prepare(read_clip(data), fit="resample")
-        batch = np.repeat(clip[None], model.manifest.clip.batch, axis=0)
-        return to_native(batch, model.manifest.axes)
+        return np.repeat(clip[None], model.manifest.clip.batch, axis=0)
 
 
 def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -332,7 +330,7 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
             f"{checkpoint} is another network: (C, V, classes) = {shape}, the bundle has {wanted}; "
             f"it was made from {manifest.source.file}."
         )
-    return Float64Reference(loaded.network)
+    return Float64Reference(loaded.network, loaded.spec.inputs)
 
 
 def bench(

@@ -2,7 +2,7 @@
 
     model.onnx [model.onnx.data]   the graph
     manifest.json                  everything the run half must know; no silent defaults
-    golden.npz                     inputs in native axes and float64 outputs of the reference form
+    golden.npz                     batches (N, M, T, V, C) and float64 logits of the reference form
     labels.txt                     class names, one a line
 
 Every file is named in the manifest with its sha256; an unknown or missing field, or a changed byte,
@@ -27,7 +27,9 @@ from stgcn_deploy.errors import (
     HashMismatchError,
     ManifestError,
 )
-from stgcn_deploy.skeleton.axes import AXIS_ORDERS, named_shape
+from stgcn_deploy.skeleton.axes import AXIS_ORDERS
+from stgcn_deploy.skeleton.inputs import OPEN_AXES, InputSpec, make_feed
+from stgcn_deploy.skeleton.streams import STREAMS
 
 __all__ = ["SCHEMA_VERSION", "Bundle", "Golden", "Manifest", "sha256_of", "write_bundle"]
 
@@ -113,6 +115,29 @@ class SourceRecord(Strict):
     facts: tuple[dict[str, Any], ...]
 
 
+class InputRecord(Strict):
+    """One input of the graph, see skeleton.inputs.InputSpec."""
+
+    name: str
+    axes: str
+    channels: int
+    stream: str
+    trim: int
+
+    @model_validator(mode="after")
+    def _known(self) -> InputRecord:
+        if self.axes not in AXIS_ORDERS:
+            raise ValueError(f"axes {self.axes!r} is none of {', '.join(AXIS_ORDERS)}")
+        if self.stream not in STREAMS:
+            raise ValueError(f"stream {self.stream!r} is none of {', '.join(STREAMS)}")
+        return self
+
+    @property
+    def spec(self) -> InputSpec:
+        """The same, with what makes it from a clip."""
+        return InputSpec(**self.model_dump())
+
+
 class FileRecord(Strict):
     """One file of the bundle."""
 
@@ -130,11 +155,12 @@ class Manifest(Strict):
     motion: str | None
     source: SourceRecord
     layout: LayoutRecord
-    axes: str
+    inputs: tuple[InputRecord, ...]
     clip: ClipRecord
     contract: ContractRecord
     num_classes: int
     output: Literal["probabilities", "logits"]
+    activation: Literal["softmax", "sigmoid"]
     graph_form: str
     graph_form_ms: dict[str, float]
     opset: int
@@ -150,8 +176,8 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        if self.axes not in AXIS_ORDERS:
-            raise ValueError(f"axes {self.axes!r} is none of {', '.join(AXIS_ORDERS)}")
+        if not self.inputs:
+            raise ValueError("no inputs")
         if len(self.layout.joints) != self.clip.joints:
             raise ValueError(
                 f"layout has {len(self.layout.joints)} joints, clip {self.clip.joints}"
@@ -159,27 +185,45 @@ class Manifest(Strict):
         return self
 
     @property
-    def input_shape(self) -> tuple[int | str, ...]:
-        """Native shape; an open axis is its name ("batch", "frames", "persons")."""
-        names = {"N": "batch", "T": "frames", "M": "persons"}
+    def axes(self) -> str:
+        """Axis order of the first input."""
+        return self.inputs[0].axes
+
+    @property
+    def input_specs(self) -> tuple[InputSpec, ...]:
+        """All inputs of the graph."""
+        return tuple(record.spec for record in self.inputs)
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """Native shape of each input; an open axis is its name ("batch", "frames", "persons")."""
         sizes: dict[str, int | str] = {
             "N": self.clip.batch,
             "M": self.clip.persons,
             "T": self.clip.frames,
             "V": self.clip.joints,
-            "C": self.clip.channels,
         }
-        for axis in self.clip.dynamic:
-            sizes[axis] = names[axis]
-        return named_shape(self.axes, sizes)
+        sizes |= {axis: OPEN_AXES[axis] for axis in self.clip.dynamic}
+        return {spec.name: spec.shape(sizes) for spec in self.input_specs}
+
+    def shapes_at(self, batch: int) -> dict[str, list[int]]:
+        """Native shape of each input for `batch` clips of the traced size."""
+        sizes: dict[str, int | str] = {
+            "N": batch, "M": self.clip.persons, "T": self.clip.frames, "V": self.clip.joints
+        }  # fmt: skip
+        return {spec.name: [int(n) for n in spec.shape(sizes)] for spec in self.input_specs}
+
+    def feed(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """A batch (N, M, T, V, C) as the graph's inputs, by name."""
+        return make_feed(self.input_specs, batch)
 
 
 @dataclass(frozen=True)
 class Golden:
-    """One recorded input, native axes, float32, and the reference form's float64 logits (N, classes)."""
+    """One recorded batch (N, M, T, V, C) and the reference form's float64 logits (N, classes)."""
 
     name: str
-    input: NDArray[np.float32]
+    batch: NDArray[np.float32]
     logits: NDArray[np.float64]
 
 
@@ -225,7 +269,7 @@ class Bundle:
         with np.load(self.path / GOLDEN, allow_pickle=False) as file:
             names = [str(name) for name in file["names"]]
             return tuple(
-                Golden(name, file[f"input_{index}"], file[f"logits_{index}"])
+                Golden(name, file[f"batch_{index}"], file[f"logits_{index}"])
                 for index, name in enumerate(names)
             )
 
@@ -283,7 +327,7 @@ def write_golden(folder: Path, cases: tuple[Golden, ...]) -> None:
     """golden.npz."""
     arrays: dict[str, NDArray[Any]] = {"names": np.array([case.name for case in cases])}
     for index, case in enumerate(cases):
-        arrays[f"input_{index}"] = case.input.astype(np.float32)
+        arrays[f"batch_{index}"] = case.batch.astype(np.float32)
         arrays[f"logits_{index}"] = case.logits.astype(np.float64)
     np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]
 

@@ -14,7 +14,6 @@ from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle, Manifest
 from stgcn_deploy.data.clips import ClipFile
 from stgcn_deploy.errors import ClipError
-from stgcn_deploy.skeleton.axes import to_native
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 from stgcn_deploy.skeleton.transforms import prenormalize_2d
 from stgcn_deploy.skeleton.windows import Fit, fit_frames, pad_persons
@@ -122,9 +121,7 @@ class Model:
         return np.concatenate(parts)
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        out: NDArray[np.float32] = self._session.run(
-            {"input": to_native(batch, self.manifest.axes)}
-        )["output"]
+        out: NDArray[np.float32] = self._session.run(self.manifest.feed(batch))["output"]
         return out
 
     def _check(self, file: ClipFile) -> None:

@@ -19,7 +19,7 @@ from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint, load_checkpoint
 from stgcn_deploy.exporter.build import write_form
-from stgcn_deploy.exporter.exporter import example_input
+from stgcn_deploy.exporter.exporter import example_inputs
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.models.families import FAMILIES
 from stgcn_deploy.models.shape import InputShape
@@ -149,7 +149,7 @@ def test_two_stream_takes_one_to_five_persons(persons: int, tmp_path: Path) -> N
     # 48 frames are enough to pass both strides, and five times quicker than 150.
     checkpoint = load_checkpoint(path, Hints(persons=persons, frames=48))
     spec = checkpoint.spec
-    batch = example_input(spec.axes, InputShape(1, persons, 48), spec.num_joints, spec.in_channels)
+    (batch,) = example_inputs(spec, InputShape(1, persons, 48))
     with torch.inference_mode():
         wanted = checkpoint.network.double()(batch.double()).numpy()
     checkpoint.network.float()

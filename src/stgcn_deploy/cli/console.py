@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 NONE = "\N{EN DASH}"
-NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?")
+NUMBER = re.compile(
+    r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?"
+)
 
 __all__ = ["note", "print_json", "print_table", "progress", "say"]
 

@@ -92,7 +92,9 @@ def export(
     else:
         say("NOT verified (--no-verify); check it with: stgcn verify " + str(output))
     size = sum(record.bytes for record in manifest.files.values()) / 1e6
-    shape = ", ".join(map(str, manifest.input_shape))
-    say(f"{output}: {manifest.family} {manifest.precision.actual}, input {manifest.axes} ({shape}), "
+    shapes = "; ".join(
+        f"{name} ({', '.join(map(str, shape))})" for name, shape in manifest.input_shapes.items()
+    )
+    say(f"{output}: {manifest.family} {manifest.precision.actual}, {shapes} = {manifest.axes}, "
         f"opset {manifest.opset}, {size:.1f} MB")  # fmt: skip
     say(f"next: stgcn bench {output}   or   stgcn predict {output} clip.npy")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
-from stgcn_deploy.exporter.macs import count_macs
-from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.families import FAMILIES, count_macs
 
 __all__ = ["describe_checkpoint"]
 

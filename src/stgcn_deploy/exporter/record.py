@@ -13,10 +13,10 @@ import onnx
 from stgcn_deploy.bundle import SCHEMA_VERSION, Manifest
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.exporter.exporter import EXPORTER
-from stgcn_deploy.exporter.macs import count_macs
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, ExportOptions
 from stgcn_deploy.measure.environment import versions
 from stgcn_deploy.measure.verify import VerifyReport
+from stgcn_deploy.models.families import count_macs
 
 __all__ = ["draft_manifest", "manifest_fields", "parity_fields"]
 
@@ -85,7 +85,7 @@ def manifest_fields(
             "facts": [asdict(fact) for fact in checkpoint.facts],
         },
         "layout": _layout_fields(checkpoint),
-        "axes": spec.axes,
+        "inputs": [asdict(one) for one in spec.inputs],
         "clip": {
             "batch": options.batch,
             "persons": checkpoint.persons,
@@ -102,6 +102,7 @@ def manifest_fields(
         },
         "num_classes": spec.num_classes,
         "output": "logits" if options.logits else "probabilities",
+        "activation": spec.activation,
         "graph_form": form,
         "graph_form_ms": dict(times),
         "opset": options.opset,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stgcn_deploy.models.spec import BlockSpec, BranchSpec
 
-__all__ = ["GraphConv", "InputNorm", "MultiScaleTemporalConv", "Shortcut", "TemporalConv"]
+__all__ = ["Block", "GraphConv", "InputNorm", "MultiScaleTemporalConv", "Shortcut", "TemporalConv"]
 
 
 class InputNorm(nn.Module):
@@ -161,3 +161,29 @@ class MultiScaleTemporalConv(nn.Module):
         joined = torch.cat([branch(x) for branch in self.branches], dim=1)
         out: Tensor = self.bn(self.join(torch.relu(self.join_bn(joined))))
         return out
+
+
+class Block(nn.Module):
+    """ReLU(temporal(graph(x)) + residual(x)).
+
+    Args:
+        spec: says which residual; its other fields are the business of the two halves.
+        gcn: (N, C, T, V) -> (N, C', T, V); tcn: (N, C', T, V) -> (N, C', T', V).
+    """
+
+    def __init__(self, spec: BlockSpec, gcn: nn.Module, tcn: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.gcn = gcn
+        self.tcn = tcn
+        if spec.residual == "conv":
+            self.residual = Shortcut(spec.in_channels, spec.out_channels, spec.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) -> (N, C', T', V)."""
+        y = self.tcn(self.gcn(x))
+        if self.spec.residual == "conv":
+            y = y + self.residual(x)
+        elif self.spec.residual == "identity":
+            y = y + x
+        return torch.relu(y)

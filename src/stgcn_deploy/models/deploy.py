@@ -7,31 +7,39 @@ in place, no pooling kernel that depends on sizes, and shapes are constants wher
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stgcn_deploy.models.blocks import Branch, MultiScaleTemporalConv, TemporalConv
+from stgcn_deploy.models.blocks import Block, Branch, MultiScaleTemporalConv, TemporalConv
 from stgcn_deploy.models.folding import (
     ConvWeights,
+    as_parameter,
     fold_conv,
-    fold_graph_conv,
     input_affine,
     join_affine,
 )
-from stgcn_deploy.models.graphforms import graph_unit
-from stgcn_deploy.models.network import Block, Network
+from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape
 
-__all__ = ["DeployNetwork", "InputStage", "Trunk", "average_persons"]
+__all__ = [
+    "DeployBlock",
+    "DeployNetwork",
+    "DeployPlan",
+    "InputStage",
+    "Trunk",
+    "average_persons",
+    "folded_like",
+    "temporal_unit",
+]
+
+# Scale and shift of an input, each (C, V), float64.
+Affine = tuple[Tensor, Tensor]
 
 
-def _parameter(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)
-
-
-def _folded(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
+def folded_like(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
     """A convolution like `conv` (stride, padding, dilation) with other weights."""
     fresh = nn.Conv2d(
         conv.in_channels,
@@ -41,8 +49,8 @@ def _folded(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
         padding=conv.padding,  # type: ignore[arg-type]
         dilation=conv.dilation,  # type: ignore[arg-type]
     )
-    fresh.weight = _parameter(folded.weight)
-    fresh.bias = _parameter(folded.bias)
+    fresh.weight = as_parameter(folded.weight)
+    fresh.bias = as_parameter(folded.bias)
     return fresh
 
 
@@ -59,18 +67,18 @@ class DeployBranch(nn.Module):
         after = (scale[:, None, None, None], shift)
         if self.kind == "1x1":
             plain = fold_conv(branch.entry)
-            self.entry = _folded(
+            self.entry = folded_like(
                 branch.entry, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
             )
             return
-        self.entry = _folded(branch.entry, fold_conv(branch.entry, branch.bn))
+        self.entry = folded_like(branch.entry, fold_conv(branch.entry, branch.bn))
         if self.kind == "max":
             self.pool = branch.pool
-            self.scale = _parameter(scale[None, :, None, None])
-            self.shift = _parameter(shift[None, :, None, None])
+            self.scale = as_parameter(scale[None, :, None, None])
+            self.shift = as_parameter(shift[None, :, None, None])
         else:
             plain = fold_conv(branch.conv)
-            self.conv = _folded(
+            self.conv = folded_like(
                 branch.conv, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
             )
 
@@ -95,7 +103,7 @@ class DeployMultiScale(nn.Module):
             DeployBranch(branch, scale, shift)  # type: ignore[arg-type]
             for branch, (scale, shift) in zip(tcn.branches, join_affine(tcn), strict=True)
         )
-        self.join = _folded(tcn.join, fold_conv(tcn.join, tcn.bn))
+        self.join = folded_like(tcn.join, fold_conv(tcn.join, tcn.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C, T', V)."""
@@ -104,23 +112,25 @@ class DeployMultiScale(nn.Module):
         return out
 
 
-def _temporal(tcn: TemporalConv | MultiScaleTemporalConv) -> nn.Module:
+def temporal_unit(tcn: nn.Module) -> nn.Module:
+    """The temporal half of a block with its batch normalisations folded in."""
     if isinstance(tcn, MultiScaleTemporalConv):
         return DeployMultiScale(tcn)
-    return _folded(tcn.conv, fold_conv(tcn.conv, tcn.bn))
+    assert isinstance(tcn, TemporalConv)
+    return folded_like(tcn.conv, fold_conv(tcn.conv, tcn.bn))
 
 
 class DeployBlock(nn.Module):
-    """Graph unit, temporal convolution, residual, ReLU."""
+    """Graph unit, temporal unit, and the residual of the block they stand for; then ReLU."""
 
-    def __init__(self, gcn: nn.Module, block: Block) -> None:
+    def __init__(self, gcn: nn.Module, tcn: nn.Module, block: Block) -> None:
         super().__init__()
         self.gcn = gcn
-        self.tcn = _temporal(block.tcn)
+        self.tcn = tcn
         self.residual = block.spec.residual
         if self.residual == "conv":
             shortcut = block.residual
-            self.shortcut = _folded(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))
+            self.shortcut = folded_like(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C', T', V)."""
@@ -143,6 +153,8 @@ class InputStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Input in the order of `axes` -> (N * M, C, T, V)."""
         shape = self.shape
+        if "M" not in self.axes:
+            return x
         if self.axes == "NCTVM" and shape.static("M") and shape.persons == 1:
             return x.squeeze(4)
         x = x.permute([self.axes.index(axis) for axis in "NMCTV"])
@@ -154,42 +166,62 @@ class InputStage(nn.Module):
         return x.flatten(0, 1)
 
 
+class DeployPlan(Protocol):
+    """How a family turns its reference blocks into deploy blocks."""
+
+    def folds_input(self, first: nn.Module) -> bool:
+        """Whether the first block can take up a scale and shift of its input exactly."""
+
+    def block(self, block: nn.Module, shape: InputShape, affine: Affine | None) -> nn.Module:
+        """The deploy form of a block; `shape` holds T where it stands, `affine` is data_bn."""
+
+
 class Trunk(nn.Module):
     """(N * M, C, T, V) -> pooled features (N * M, C')."""
 
-    def __init__(self, network: Network, graph_form: str, shape: InputShape) -> None:
+    def __init__(self, network: Network, plan: DeployPlan, shape: InputShape) -> None:
         super().__init__()
         spec = network.spec
         self.shape = shape
-        first = fold_graph_conv(network.blocks[0].gcn)  # type: ignore[arg-type]
         self.per_person = spec.input_norm == "person"
         self.affine = False
+        affine: Affine | None = None
         if spec.input_norm != "none":
             scale, shift = input_affine(
                 network.data_bn, spec.num_joints, spec.num_persons or shape.persons
             )
-            # A residual around block 1 or an identity inside it needs the normalised input itself.
-            if self.per_person or spec.blocks[0].residual != "none" or first.identity:
+            if self.per_person or not plan.folds_input(network.blocks[0]):
                 self.affine = True
-                self.scale = _parameter(scale[:, :, None, :])
-                self.shift = _parameter(shift[:, :, None, :])
+                self.scale = as_parameter(scale[:, :, None, :])
+                self.shift = as_parameter(shift[:, :, None, :])
             else:
-                first = first.with_input(scale[0], shift[0])
-        units = [first, *(fold_graph_conv(block.gcn) for block in network.blocks[1:])]  # type: ignore[arg-type]
+                affine = scale[0], shift[0]
         self.blocks = nn.ModuleList()
-        for unit, block in zip(units, network.blocks, strict=True):
-            assert isinstance(block, Block)
-            self.blocks.append(DeployBlock(graph_unit(unit, graph_form, shape), block))
-            frames = -(-shape.frames // block.spec.stride)  # odd kernels, same padding: ceil(T / s)
+        for block, block_spec in zip(network.blocks, spec.blocks, strict=True):
+            self.blocks.append(plan.block(block, shape, affine))
+            affine = None
+            frames = -(-shape.frames // block_spec.stride)  # odd kernels, same padding: ceil(T / s)
             shape = replace(shape, frames=frames)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """data_bn, where it was not folded into the first block."""
+        if not self.affine:
+            return x
+        persons = self.shape.persons
+        if not self.per_person or persons == 1:
+            return x * self.scale + self.shift
+        _, c, _, v = x.shape
+        frames = self.shape.frames if self.shape.static("T") else -1
+        batch = -1 if self.shape.static("T") else self.shape.batch
+        if not self.shape.static("T") and not self.shape.static("N"):
+            return (torch.unflatten(x, 0, (-1, persons)) * self.scale + self.shift).flatten(0, 1)
+        y = x.reshape(batch, persons, c, frames, v) * self.scale + self.shift
+        rows = -1 if self.shape.static("T") else batch * persons
+        return y.reshape(rows, c, frames, v)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * M, C, T, V) -> (N * M, C')."""
-        if self.affine and self.per_person and self.shape.persons > 1:
-            x = torch.unflatten(x, 0, (-1, self.shape.persons)) * self.scale + self.shift
-            x = x.flatten(0, 1)
-        elif self.affine:
-            x = x * self.scale + self.shift
+        x = self.normalised(x)
         for block in self.blocks:
             x = block(x)
         return functional.adaptive_avg_pool2d(x, 1).flatten(1)
@@ -209,11 +241,11 @@ def average_persons(features: Tensor, channels: int, shape: InputShape, batch: i
 class DeployNetwork(nn.Module):
     """Native input -> logits, for one stream."""
 
-    def __init__(self, network: Network, graph_form: str, shape: InputShape) -> None:
+    def __init__(self, network: Network, plan: DeployPlan, shape: InputShape) -> None:
         super().__init__()
         self.shape = shape
         self.prepare = InputStage(network.spec.axes, shape)
-        self.trunk = Trunk(network, graph_form, shape)
+        self.trunk = Trunk(network, plan, shape)
         self.head = nn.Linear(network.head.in_features, network.head.out_features)
         self.head.load_state_dict(network.head.state_dict())
 

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from torch import nn
 
+from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import NetworkSpec
 from stgcn_deploy.registry import Registry
 
-__all__ = ["FAMILIES", "Family", "reference_form"]
+__all__ = ["FAMILIES", "Family", "count_macs", "reference_form"]
 
 
 class Family(Protocol):
@@ -26,8 +27,15 @@ class Family(Protocol):
     def reference(self, spec: NetworkSpec) -> nn.Module:
         """The untrained reference form: native input -> logits (N, classes)."""
 
-    def deploy(self, reference: nn.Module, graph_form: str, shape: object) -> nn.Module:
+    def deploy(self, reference: nn.Module, graph_form: str, shape: InputShape) -> nn.Module:
         """The same function as `reference`, as a fast graph."""
+
+    def macs(self, spec: NetworkSpec, frames: int, persons: int, *, aggregate: bool = False) -> int:
+        """Multiply-accumulates of one clip (1 MAC = 2 FLOP).
+
+        Args:
+            aggregate: as the fastest exact form does them, instead of as the network was trained.
+        """
 
 
 _HERE = "stgcn_deploy.models"
@@ -40,6 +48,11 @@ FAMILIES: Registry[Family] = Registry(
         "twostream": f"{_HERE}.twostream:FAMILY",
     },
 )
+
+
+def count_macs(spec: NetworkSpec, *, frames: int, persons: int, aggregate: bool = False) -> int:
+    """See Family.macs."""
+    return FAMILIES[spec.family].macs(spec, frames, persons, aggregate=aggregate)
 
 
 def reference_form(spec: NetworkSpec) -> nn.Module:

@@ -23,6 +23,7 @@ from stgcn_deploy.models.blocks import GraphConv, InputNorm, MultiScaleTemporalC
 __all__ = [
     "ConvWeights",
     "GraphWeights",
+    "as_parameter",
     "bn_affine",
     "fold_conv",
     "fold_graph_conv",
@@ -132,3 +133,8 @@ def join_affine(tcn: MultiScaleTemporalConv) -> list[tuple[Tensor, Tensor]]:
     scale, shift = bn_affine(tcn.join_bn)
     sizes: list[int] = [branch.spec.channels for branch in tcn.branches]  # type: ignore[union-attr,misc]
     return list(zip(torch.split(scale, sizes), torch.split(shift, sizes), strict=True))
+
+
+def as_parameter(value: Tensor) -> nn.Parameter:
+    """A float64 constant as the float32 one of a graph."""
+    return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from stgcn_deploy.skeleton.inputs import InputSpec
 
 __all__ = ["BlockSpec", "BranchSpec", "Motion", "NetworkSpec", "Residual"]
 
 Residual = Literal["none", "identity", "conv"]
 Adjacency = Literal["plain", "importance", "offset"]
 InputNorm = Literal["none", "joint", "person"]
+Activation = Literal["softmax", "sigmoid"]
 Motion = Literal["first_difference", "second_difference"]
 
 
@@ -58,10 +61,15 @@ class NetworkSpec:
 
     Attributes:
         family: a name of the table of families.
-        axes: order of the input axes, e.g. "NCTVM".
+        axes: order of the first input's axes, e.g. "NCTVM".
+        blocks: BlockSpec, or the family's own kind with in_channels, out_channels and stride.
         input_norm: data_bn per (V, C) shared by persons ("joint"), per (M, V, C) ("person"), none.
         num_persons: M where the network fixes it (input_norm "person"), else None.
         motion: for the two-stream family, how the motion stream is made; None for one stream.
+        activation: what turns logits into probabilities.
+        extra_inputs: graph inputs besides the first one.
+        input_name: name of the first one.
+        options: what only this family knows, as pairs.
     """
 
     family: str
@@ -70,15 +78,29 @@ class NetworkSpec:
     num_joints: int
     num_subsets: int
     num_classes: int
-    blocks: tuple[BlockSpec, ...]
+    blocks: tuple[Any, ...]
     input_norm: InputNorm = "joint"
     num_persons: int | None = None
     motion: Motion | None = None
+    activation: Activation = "softmax"
+    extra_inputs: tuple[InputSpec, ...] = ()
+    input_name: str = "input"
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """All inputs of the graph."""
+        first = InputSpec(self.input_name, self.axes, self.in_channels)
+        return (first, *self.extra_inputs)
+
+    def option(self, name: str) -> Any:
+        """One of `options`."""
+        return dict(self.options)[name]
 
     @property
     def temporal_stride(self) -> int:
         """How many input frames one frame before the pooling stands for."""
         stride = 1
         for block in self.blocks:
-            stride *= block.stride
+            stride *= int(block.stride)
         return stride
