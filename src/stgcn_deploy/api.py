@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from stgcn_deploy.measure.verify import VerifyReport
     from stgcn_deploy.skeleton.layout import Layout
 
-__all__ = ["Model", "bench", "doctor", "export", "inspect", "load", "predict", "verify"]
+__all__ = ["Model", "bench", "doctor", "export", "inspect", "layouts", "load", "predict", "verify"]
 
 Motion = Literal["first_difference", "second_difference"]
 Adjacency = Literal["importance", "offset"]
+Space = Literal["logits", "probabilities"]
 Progress = Callable[[str], None]
 EXPORT_INSTALL = "pip install 'stgcn-deploy[export]'"
 
@@ -140,9 +141,11 @@ def inspect(
 
 
 def export(
-    checkpoint: str | Path,
-    output: str | Path,
+    checkpoint: str | Path | None = None,
+    output: str | Path = "bundle",
     *,
+    stream: Sequence[str] = (),
+    fusion: Space | None = None,
     preset: str = "custom",
     persons: int | None = None,
     frames: int | None = None,
@@ -166,7 +169,10 @@ def export(
     """Turn a checkpoint into a verified bundle.
 
     Args:
-        checkpoint: a file, or a folder of which the best or newest file is taken.
+        checkpoint: a file, or a folder of which the best or newest file is taken; None with `stream`.
+        stream: for an ensemble, "joint=J.pt", "bone=B.pt:1.0", ...: one graph that derives the
+            streams from the joints and adds the scores.
+        fusion: where an ensemble adds scores: logits or probabilities; by default as the codebase.
         output: the bundle's directory; must not exist unless `force`.
         preset: realtime (frames 50..200, batch 1), batch (fixed, batch 8), development (nothing
             folded) or custom; options given besides win.
@@ -210,7 +216,16 @@ def export(
         logits=logits,
         external_data=external_data,
     )
-    loaded = _checkpoint(checkpoint, hints, config)
+    if stream:
+        if checkpoint is not None or config is not None:
+            raise UsageError("--stream names the files itself; leave out CHECKPOINT and --config.")
+        from stgcn_deploy.checkpoints.ensemble import load_ensemble, parse_stream
+
+        loaded = load_ensemble([parse_stream(text) for text in stream], hints, fusion)
+    elif checkpoint is None:
+        raise UsageError("nothing to export; name a CHECKPOINT, or files with --stream.")
+    else:
+        loaded = _checkpoint(checkpoint, hints, config)
     return build_bundle(
         loaded,
         Path(output),
@@ -313,6 +328,11 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
     from stgcn_deploy.bundle import Bundle
 
     manifest = Bundle(bundle).manifest
+    if manifest.fusion:
+        raise UsageError(
+            f"{bundle} is an ensemble of {len(manifest.sources)} checkpoints; its golden cases were "
+            "recorded from all of them together. Leave out --checkpoint."
+        )
     strides = next((f["value"] for f in manifest.source.facts if f["name"] == "strides"), None)
     adjacency = next((f["value"] for f in manifest.source.facts if f["name"] == "adjacency"), None)
     hints = _hints(
@@ -386,6 +406,9 @@ def predict(
     *,
     topk: int = 5,
     fit: Literal["exact", "pad", "resample"] = "exact",
+    raw: bool = False,
+    image_size: tuple[int, int] | None = None,
+    clips: int | None = None,
     backend: str = "onnxruntime",
 ) -> Prediction:
     """Classify one clip (M, T, V, C), or one in a .npy, .json or .pkl file.
@@ -393,6 +416,10 @@ def predict(
     Args:
         topk: classes to name.
         fit: for another number of frames than the bundle's: refuse, pad with zeros, or resample.
+        raw: a pose estimator's or a data set's numbers: prepare them as the bundle's codebase does.
+            Annotations (.pkl) are raw by themselves.
+        image_size: (W, H) of the image that raw coordinates are pixels of.
+        clips: of a raw recording, how many to sample and average; None as the codebase tests.
 
     Raises:
         StgcnError: the bundle or the clip cannot be used.
@@ -401,7 +428,47 @@ def predict(
 
     with load(bundle, backend=backend) as model:
         given = read_clip(clip) if isinstance(clip, (str, Path)) else clip
-        return model.predict(given, topk=topk, fit=fit)
+        return model.predict(given, topk=topk, fit=fit, raw=raw, image_size=image_size, clips=clips)
+
+
+def layouts(
+    name: str | None = None,
+    *,
+    edge_set: str | None = None,
+    plot: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """What is known of the layouts: joints, mirrors, bone parents, edges, and who calls them what.
+
+    Args:
+        name: a layout, in any codebase's spelling, or your own .toml / .json file; all without.
+        edge_set: only this one of its edge sets; the first is drawn without.
+        plot: draw it into this .svg or .png file.
+        force: replace that file.
+
+    Returns:
+        Layout name -> description; one entry where `name` is given.
+
+    Raises:
+        StgcnError: an unknown name, an unreadable file, or a picture that cannot be written.
+    """
+    from stgcn_deploy.skeleton.catalogue import describe
+    from stgcn_deploy.skeleton.layouts import LAYOUTS
+
+    layout = _layout(name)
+    if layout is None:
+        if edge_set is not None or plot is not None:
+            raise UsageError("an edge set and a picture are of one layout; name it.")
+        return {known: describe(LAYOUTS[known]) for known in LAYOUTS}
+    from stgcn_deploy.skeleton.layout_drawing import edge_set_of, write_picture
+
+    described = describe(layout)
+    if edge_set is not None:
+        chosen = layout.edge_sets.index(edge_set_of(layout, edge_set))
+        described["edge_sets"] = [described["edge_sets"][chosen]]
+    if plot is not None:
+        write_picture(layout, Path(plot), edge_set=edge_set, force=force)
+    return {layout.name: described}
 
 
 def doctor() -> dict[str, Any]:

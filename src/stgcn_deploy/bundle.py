@@ -12,22 +12,26 @@ is an error.  A bundle is written beside its place and renamed, so that no half 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
 from stgcn_deploy.errors import (
     FileUnreadableError,
     HashMismatchError,
     ManifestError,
+    UsageError,
 )
 from stgcn_deploy.skeleton.axes import AXIS_ORDERS
+from stgcn_deploy.skeleton.contract import TRANSFORMS, Step
 from stgcn_deploy.skeleton.inputs import OPEN_AXES, InputSpec, make_feed
 from stgcn_deploy.skeleton.streams import STREAMS
 
@@ -68,15 +72,56 @@ class ClipRecord(Strict):
     fps: float | None
 
 
+class StepRecord(Strict):
+    """One step from a recording to a clip, see skeleton.contract."""
+
+    name: str
+    params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _known(self) -> StepRecord:
+        try:
+            Step(self.name, self.params)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        try:
+            _params_model(self.name).model_validate(self.params, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"step {self.name!r}, parameter {where!r}: {first['msg']}") from None
+        return self
+
+    @property
+    def step(self) -> Step:
+        """The same, ready to run."""
+        return Step(self.name, self.params)
+
+
+@cache
+def _params_model(name: str) -> type[BaseModel]:
+    """The types of a step's parameters, read off the function that takes them."""
+    function = TRANSFORMS[name]
+    types = get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    fields: dict[str, Any] = {
+        one.name: (types[one.name], ... if one.default is one.empty else one.default)
+        for one in parameters
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
 class ContractRecord(Strict):
     """What the numbers of a clip are.
 
     Attributes:
         preprocessing: how the training codebase makes them, in words.
+        steps: the same, to be repeated on a recording; empty where that is not known.
         pad_frames, pad_persons: what fills a short clip.
     """
 
     preprocessing: str
+    steps: tuple[StepRecord, ...]
     pad_frames: Literal["zeros"]
     pad_persons: Literal["zeros"]
 
@@ -107,11 +152,17 @@ class ParityRecord(Strict):
 
 
 class SourceRecord(Strict):
-    """Where the weights come from; `facts` is what was read, given and assumed."""
+    """Where weights come from; `facts` is what was read, given and assumed.
+
+    Attributes:
+        stream: what of the clip these weights see; weight: of their scores, in an ensemble.
+    """
 
     file: str
     sha256: str
     codebase: str
+    stream: str
+    weight: float
     facts: tuple[dict[str, Any], ...]
 
 
@@ -151,9 +202,9 @@ class Manifest(Strict):
     schema_version: Literal[1]
     name: str
     family: str
-    streams: tuple[str, ...]
     motion: str | None
-    source: SourceRecord
+    sources: tuple[SourceRecord, ...]
+    fusion: Literal["logits", "probabilities"] | None
     layout: LayoutRecord
     inputs: tuple[InputRecord, ...]
     clip: ClipRecord
@@ -176,13 +227,23 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        if not self.inputs:
-            raise ValueError("no inputs")
+        if not self.inputs or not self.sources:
+            raise ValueError("no inputs, or no sources")
         if len(self.layout.joints) != self.clip.joints:
             raise ValueError(
                 f"layout has {len(self.layout.joints)} joints, clip {self.clip.joints}"
             )
         return self
+
+    @property
+    def source(self) -> SourceRecord:
+        """The first source; the only one but for ensembles."""
+        return self.sources[0]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What turns a recording into clips; empty where that is not known."""
+        return tuple(record.step for record in self.contract.steps)
 
     @property
     def axes(self) -> str:

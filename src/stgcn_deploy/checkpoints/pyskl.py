@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
 from stgcn_deploy.errors import KeyMismatchError
 from stgcn_deploy.models.spec import (
     Adjacency,
@@ -22,6 +23,7 @@ from stgcn_deploy.models.spec import (
     NetworkSpec,
     Residual,
 )
+from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["MMACTION2", "PYSKL"]
 
@@ -185,7 +187,8 @@ class SkeletonRecognizer:
         if blocks[0].branches:
             dilations = tuple(b.dilation for b in blocks[0].branches if b.kind == "conv")
             notes.append(Fact("dilations", dilations, "assumed", "1, 2, 3, ... by branch"))
-        return Described(spec, tuple(notes), frames, persons, "backbone.gcn.0.gcn.A")
+        graph = tensors["backbone.gcn.0.gcn.A"].float().numpy()
+        return Described(spec, tuple(notes), frames, persons, graph)
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """See Codebase.key_map."""
@@ -195,6 +198,10 @@ class SkeletonRecognizer:
         for index, block in enumerate(spec.blocks):
             keys |= _block_keys(block, f"blocks.{index}", f"backbone.gcn.{index}")
         return KeyMap(keys)
+
+    def steps(self, spec: NetworkSpec, setting: Setting) -> tuple[Step, ...]:
+        """See Codebase.steps."""
+        return recipes.sampled(self.name, spec, setting)
 
 
 _PREPROCESSING = (

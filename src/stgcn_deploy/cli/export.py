@@ -15,8 +15,20 @@ __all__ = ["export"]
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file, or a folder of them.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the bundle.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Checkpoint file, or a folder of them.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the bundle.")] = Path(
+        "bundle"
+    ),
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(help="For an ensemble, repeated: joint=J.pt, bone=B.pt:1.0, joint_motion=..."),
+    ] = None,
+    fusion: Annotated[
+        Literal["logits", "probabilities"] | None,
+        typer.Option(help="Where an ensemble adds scores; by default as its codebase."),
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="realtime (50..200 frames), batch (of 8), development, custom.")
     ] = "custom",
@@ -59,6 +71,8 @@ def export(
         made = api.export(
             checkpoint,
             output,
+            stream=stream or (),
+            fusion=fusion,
             preset=preset,
             persons=persons,
             frames=frames,

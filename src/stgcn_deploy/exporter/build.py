@@ -29,7 +29,7 @@ from stgcn_deploy.files import fresh_directory
 from stgcn_deploy.measure.bench import model_contender, run_bench
 from stgcn_deploy.measure.inputs import probes
 from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bundle
-from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.families import FAMILIES, graph_forms
 from stgcn_deploy.models.shape import InputShape
 
 __all__ = ["Exported", "build_bundle", "input_shape", "native_shapes", "write_form"]
@@ -99,7 +99,7 @@ def _choose_form(
     checkpoint: LoadedCheckpoint, options: ExportOptions, progress: Progress
 ) -> tuple[str, dict[str, float]]:
     """The fastest form in ONNX Runtime here, with the median ms of each."""
-    allowed = FAMILIES[checkpoint.spec.family].graph_forms
+    allowed = graph_forms(checkpoint.spec)
     forms = [form for form in options.candidates if form in (*allowed, "reference")]
     if not forms:
         raise ExportError(

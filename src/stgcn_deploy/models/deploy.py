@@ -17,6 +17,7 @@ from stgcn_deploy.models.blocks import Block, Branch, MultiScaleTemporalConv, Te
 from stgcn_deploy.models.folding import (
     ConvWeights,
     as_parameter,
+    branch_affine,
     fold_conv,
     input_affine,
     join_affine,
@@ -26,6 +27,7 @@ from stgcn_deploy.models.shape import InputShape
 
 __all__ = [
     "DeployBlock",
+    "DeployBranch",
     "DeployNetwork",
     "DeployPlan",
     "InputStage",
@@ -55,14 +57,20 @@ def folded_like(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
 
 
 class DeployBranch(nn.Module):
-    """A branch with its BN and the BN behind the join folded in.
+    """A branch with its BN and those behind it folded in.
 
     Behind a max pool nothing can take that BN up (a pool does not commute with a negative scale), so
-    it stays as one multiply and one add on the few channels of that branch.
+    it stays as one depthwise 1x1 convolution on the few channels of that branch: one node, which
+    leaves the tensor in the blocked layout of ONNX Runtime's convolutions.
+
+    Args:
+        affine: scale and shift of everything behind the branch (see join_affine); by default that
+            of the branch's own last BN.
     """
 
-    def __init__(self, branch: Branch, scale: Tensor, shift: Tensor) -> None:
+    def __init__(self, branch: Branch, affine: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__()
+        scale, shift = affine or branch_affine(branch)
         self.kind = branch.spec.kind
         after = (scale[:, None, None, None], shift)
         if self.kind == "1x1":
@@ -74,8 +82,11 @@ class DeployBranch(nn.Module):
         self.entry = folded_like(branch.entry, fold_conv(branch.entry, branch.bn))
         if self.kind == "max":
             self.pool = branch.pool
-            self.scale = as_parameter(scale[None, :, None, None])
-            self.shift = as_parameter(shift[None, :, None, None])
+            self.plain = bool((scale == 1).all() and (shift == 0).all())
+            if not self.plain:
+                self.affine = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
+                self.affine.weight = as_parameter(after[0])
+                self.affine.bias = as_parameter(shift)
         else:
             plain = fold_conv(branch.conv)
             self.conv = folded_like(
@@ -89,25 +100,33 @@ class DeployBranch(nn.Module):
             return x
         x = torch.relu(x)
         if self.kind == "max":
-            return self.pool(x) * self.scale + self.shift  # type: ignore[no-any-return]
+            x = self.pool(x)
+            return x if self.plain else self.affine(x)
         out: Tensor = self.conv(x)
         return out
 
 
 class DeployMultiScale(nn.Module):
-    """The multi-scale temporal convolution, three batch normalisations fewer."""
+    """The multi-scale temporal convolution, its batch normalisations folded in."""
 
     def __init__(self, tcn: MultiScaleTemporalConv) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            DeployBranch(branch, scale, shift)  # type: ignore[arg-type]
-            for branch, (scale, shift) in zip(tcn.branches, join_affine(tcn), strict=True)
+            DeployBranch(branch, affine)  # type: ignore[arg-type]
+            for branch, affine in zip(tcn.branches, join_affine(tcn), strict=True)
         )
+        self.join_kind = tcn.join_kind
+        if self.join_kind != "conv":
+            return
         self.join = folded_like(tcn.join, fold_conv(tcn.join, tcn.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C, T', V)."""
         joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        if self.join_kind == "none":
+            return joined
+        if self.join_kind == "relu":
+            return torch.relu(joined)
         out: Tensor = self.join(torch.relu(joined))
         return out
 
@@ -214,7 +233,10 @@ class Trunk(nn.Module):
         frames = self.shape.frames if self.shape.static("T") else -1
         batch = -1 if self.shape.static("T") else self.shape.batch
         if not self.shape.static("T") and not self.shape.static("N"):
-            return (torch.unflatten(x, 0, (-1, persons)) * self.scale + self.shift).flatten(0, 1)
+            # Not unflatten: behind it the tracer takes the sizes for constants.
+            scale, shift = (each.reshape(1, persons * c, 1, v) for each in (self.scale, self.shift))
+            y = x.reshape(-1, persons * c, x.shape[2], v) * scale + shift
+            return y.reshape(-1, c, x.shape[2], v)
         y = x.reshape(batch, persons, c, frames, v) * self.scale + self.shift
         rows = -1 if self.shape.static("T") else batch * persons
         return y.reshape(rows, c, frames, v)
@@ -251,7 +273,11 @@ class DeployNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Input in the codebase's axis order -> logits (N, num_classes)."""
-        pooled = self.trunk(self.prepare(x))
-        features = average_persons(pooled, self.head.in_features, self.shape, x.shape[0])
+        return self.logits_of(self.prepare(x), x.shape[0])
+
+    def logits_of(self, clip: Tensor, batch: int) -> Tensor:
+        """A prepared clip (N * M, C, T, V) -> logits (N, num_classes)."""
+        pooled = self.trunk(clip)
+        features = average_persons(pooled, self.head.in_features, self.shape, batch)
         logits: Tensor = self.head(features)
         return logits

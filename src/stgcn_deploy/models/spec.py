@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from stgcn_deploy.skeleton.inputs import InputSpec
 
-__all__ = ["BlockSpec", "BranchSpec", "Motion", "NetworkSpec", "Residual"]
+__all__ = ["BlockSpec", "BranchSpec", "Join", "Motion", "NetworkSpec", "Residual"]
 
 Residual = Literal["none", "identity", "conv"]
 Adjacency = Literal["plain", "importance", "offset"]
 InputNorm = Literal["none", "joint", "person"]
+Join = Literal["conv", "relu", "none"]
 Activation = Literal["softmax", "sigmoid"]
 Motion = Literal["first_difference", "second_difference"]
 
@@ -23,12 +24,14 @@ class BranchSpec:
     Attributes:
         kind: "conv" (1x1, BN, ReLU, dilated kernel), "max" (1x1, BN, ReLU, max pool) or "1x1".
         kernel: taps along T; for "1x1" always 1.
+        after_bn: whether a batch normalisation follows the last operation of the branch.
     """
 
     kind: Literal["conv", "max", "1x1"]
     channels: int
     kernel: int = 3
     dilation: int = 1
+    after_bn: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class BlockSpec:
         adjacency: "plain" A, "importance" A * PA, "offset" A + PA.
         kernel: taps of the plain temporal convolution; unused when `branches` is given.
         branches: the multi-scale temporal convolution, else empty.
+        join: what follows the concatenated branches: "conv" (BN, ReLU, 1x1, BN), "relu" or "none".
     """
 
     in_channels: int
@@ -53,6 +57,7 @@ class BlockSpec:
     adjacency: Adjacency = "plain"
     kernel: int = 9
     branches: tuple[BranchSpec, ...] = ()
+    join: Join = "conv"
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class NetworkSpec:
         extra_inputs: graph inputs besides the first one.
         input_name: name of the first one.
         options: what only this family knows, as pairs.
+        members: of an ensemble, the networks in it.
     """
 
     family: str
@@ -86,6 +92,7 @@ class NetworkSpec:
     extra_inputs: tuple[InputSpec, ...] = ()
     input_name: str = "input"
     options: tuple[tuple[str, Any], ...] = ()
+    members: tuple[NetworkSpec, ...] = ()
 
     @property
     def inputs(self) -> tuple[InputSpec, ...]:

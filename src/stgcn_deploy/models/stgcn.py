@@ -12,7 +12,7 @@ from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import BlockSpec, NetworkSpec
 
-__all__ = ["FAMILY", "OneStream", "StgcnPlan", "stgcn_macs", "stgcn_network"]
+__all__ = ["FAMILY", "OneStream", "StgcnPlan", "stgcn_macs", "stgcn_network", "temporal_macs"]
 
 
 def stgcn_network(spec: NetworkSpec) -> Network:
@@ -49,7 +49,8 @@ class StgcnPlan:
         return DeployBlock(unit, temporal_unit(block.tcn), block)
 
 
-def _temporal_macs(block: BlockSpec, frames_in: int, frames_out: int) -> int:
+def temporal_macs(block: BlockSpec, frames_in: int, frames_out: int) -> int:
+    """MACs of the temporal half of a block, for one joint."""
     co = block.out_channels
     if not block.branches:
         return co * co * block.kernel * frames_out
@@ -59,6 +60,8 @@ def _temporal_macs(block: BlockSpec, frames_in: int, frames_out: int) -> int:
         total += co * branch.channels * entry_frames
         if branch.kind == "conv":
             total += branch.channels**2 * branch.kernel * frames_out
+    if block.join != "conv":
+        return total
     return total + sum(branch.channels for branch in block.branches) * co * frames_out
 
 
@@ -78,7 +81,7 @@ def stgcn_macs(spec: NetworkSpec, frames: int, *, aggregate: bool = False) -> in
         per_joint += k * v * (co if block.conv_first and not aggregate else ci) * t
         per_joint += ci * co * t if block.graph_residual == "conv" else 0
         per_joint += ci * co * after if block.residual == "conv" else 0
-        total += v * (per_joint + _temporal_macs(block, t, after))
+        total += v * (per_joint + temporal_macs(block, t, after))
         t = after
     return total
 
