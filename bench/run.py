@@ -21,6 +21,7 @@ from networks import CASES, Case, write_checkpoint
 from onnx import TensorProto, helper, numpy_helper
 
 from stgcn_deploy.checkpoints.base import Hints
+from stgcn_deploy.checkpoints.load import load_checkpoint
 from stgcn_deploy.exporter.contenders import checkpoint_contenders
 from stgcn_deploy.files import write_text
 from stgcn_deploy.measure.bench import BenchReport, Contender, Row, model_contender, run_bench
@@ -69,13 +70,13 @@ def measure(case: Case, arguments: argparse.Namespace) -> tuple[BenchReport, Row
         folder = Path(scratch)
         path = folder / f"{case.name}.pt"
         write_checkpoint(case, path)
+        hints = Hints(frames=case.frames, persons=case.persons)
         contenders = checkpoint_contenders(
-            path,
+            load_checkpoint(path, hints),
             folder,
             batch=(1,),
             threads=arguments.threads,
             compiled=arguments.torch_compile,
-            hints=Hints(frames=case.frames, persons=case.persons),
         )
         report = run_bench(
             [*contenders, peak_contender(folder, arguments.threads)],

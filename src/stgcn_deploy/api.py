@@ -240,7 +240,8 @@ def export(
 
 def _command_line() -> str:
     """How this process was started, without the folders of the user's machine."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else ""
+    shown = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return shlex.join([Path(word).name for word in shown[:1]] + shown[1:])
 
 
 def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -362,6 +363,9 @@ def bench(
     duration: float = 10.0,
     rounds: int = 5,
     torch_compile: bool = True,
+    persons: int | None = None,
+    frames: int | None = None,
+    config: str | Path | None = None,
     progress: Progress = _quiet,
 ) -> BenchReport:
     """Time bundles and checkpoints against each other.
@@ -373,6 +377,7 @@ def bench(
         batch: batch sizes; a bundle takes only the ones that its graph allows.
         threads: cores that each contender is bound to.
         duration: seconds for each contender, over all rounds.
+        persons, frames, config: as for export, for checkpoints.
         torch_compile: torch.compile among the contenders (it needs a C++ compiler, and minutes).
 
     Raises:
@@ -394,8 +399,9 @@ def bench(
             with requires("timing a checkpoint", EXPORT_INSTALL):
                 from stgcn_deploy.exporter.contenders import checkpoint_contenders
             progress(f"exporting {target}")
+            loaded = _checkpoint(target, _hints(persons=persons, frames=frames), config)
             contenders += checkpoint_contenders(
-                target, Path(scratch), batch=batch, threads=threads, compiled=torch_compile
+                loaded, Path(scratch), batch=batch, threads=threads, compiled=torch_compile
             )
         return run_bench(contenders, duration=duration, rounds=rounds, progress=progress)
 

@@ -19,12 +19,22 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from stgcn_deploy.errors import (
+    BundleError,
     FileUnreadableError,
     HashMismatchError,
     ManifestError,
@@ -63,13 +73,20 @@ class LayoutRecord(Strict):
 class ClipRecord(Strict):
     """Sizes of one input; `dynamic` holds the open axes with the range that was verified."""
 
-    batch: int
-    persons: int
-    frames: int
-    joints: int
-    channels: int
-    dynamic: dict[Literal["N", "T", "M"], tuple[int, int]]
-    fps: float | None
+    batch: PositiveInt
+    persons: PositiveInt
+    frames: PositiveInt
+    joints: PositiveInt
+    channels: PositiveInt
+    dynamic: dict[Literal["N", "T", "M"], tuple[PositiveInt, PositiveInt]]
+    fps: PositiveFloat | None
+
+    @model_validator(mode="after")
+    def _ranges(self) -> ClipRecord:
+        for axis, (low, high) in self.dynamic.items():
+            if low > high:
+                raise ValueError(f"dynamic {axis} goes from {low} down to {high}")
+        return self
 
 
 class StepRecord(Strict):
@@ -226,6 +243,16 @@ class Manifest(Strict):
     files: dict[str, FileRecord]
 
     @model_validator(mode="after")
+    def _complete(self) -> Manifest:
+        for name in self.files:
+            if Path(name).name != name or name in ("", ".", ".."):
+                raise ValueError(f"file name {name!r} leaves the bundle; refused")
+        absent = {MODEL, GOLDEN, LABELS} - set(self.files)
+        if self.files and absent:
+            raise ValueError(f"files lists no {', '.join(sorted(absent))}")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Manifest:
         if not self.inputs or not self.sources:
             raise ValueError("no inputs, or no sources")
@@ -322,17 +349,43 @@ class Bundle:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in index order."""
-        return tuple((self.path / LABELS).read_text(encoding="utf-8").splitlines())
+        """Class names in index order.
+
+        Raises:
+            BundleError: not one a class.
+        """
+        try:
+            names = (self.path / LABELS).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{self.path / LABELS} cannot be read: {error}") from None
+        if len(names) != self.manifest.num_classes:
+            raise BundleError(
+                f"{self.path / LABELS} holds {len(names)} labels for {self.manifest.num_classes} "
+                "classes; export the bundle again."
+            )
+        return tuple(names)
 
     def golden(self) -> tuple[Golden, ...]:
-        """The recorded cases, in the order they were written."""
-        with np.load(self.path / GOLDEN, allow_pickle=False) as file:
-            names = [str(name) for name in file["names"]]
-            return tuple(
-                Golden(name, file[f"batch_{index}"], file[f"logits_{index}"])
-                for index, name in enumerate(names)
-            )
+        """The recorded cases, in the order they were written.
+
+        Raises:
+            BundleError: the file is damaged, or was not written by an export.
+        """
+        try:
+            with (
+                (self.path / GOLDEN).open("rb") as raw,
+                np.load(raw, allow_pickle=False) as file,
+            ):
+                names = [str(name) for name in file["names"]]
+                return tuple(
+                    Golden(name, file[f"batch_{index}"], file[f"logits_{index}"])
+                    for index, name in enumerate(names)
+                )
+        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
+            raise BundleError(
+                f"{self.path / GOLDEN} holds no readable golden cases ({error}); export the bundle "
+                "again."
+            ) from None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -350,7 +403,7 @@ def read_manifest(path: Path) -> Manifest:
         )
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{file} is not valid JSON ({error}); export the bundle again."
         ) from None

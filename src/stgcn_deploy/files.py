@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stgcn_deploy.errors import OutputExistsError, UsageError
@@ -77,6 +77,9 @@ def fresh_directory(target: Path, *, mark: str, force: bool = False) -> Iterator
             f"{target} exists and holds other files than ours (no {mark}); --force does not remove "
             "them. Choose another -o."
         )
+    if target.is_symlink():
+        raise OutputExistsError(f"{target} is a link; name the directory itself.")
+    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -90,4 +93,7 @@ def fresh_directory(target: Path, *, mark: str, force: bool = False) -> Iterator
         partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        for folder in made:  # innermost first; one that is not empty is somebody else's by now
+            with suppress(OSError):
+                folder.rmdir()
         raise

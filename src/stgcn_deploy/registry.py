@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the closest of `names`, or an empty string."""
+    """How a sentence about an unknown name ends: "; did you mean 'x'?", or a full stop."""
     known = list(names)
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 class Registry(Mapping[str, T]):

@@ -24,6 +24,10 @@ __all__ = ["Action", "Model", "Prediction", "load"]
 TINY = 1e-30
 
 
+# Coordinates are pixels at the most; float32 products of larger numbers overflow.
+MAX_VALUE = 1e9
+
+
 @dataclass(frozen=True)
 class Action:
     """One class with its score: a probability, or a logit for bundles exported with --logits."""
@@ -282,15 +286,13 @@ class Model:
             raise ClipError(
                 f"the clip is empty (shape {clip.shape}), the bundle expects {self._expected}."
             )
-        with np.errstate(over="ignore"):
-            values = clip.astype(np.float32)
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
+        usable = np.abs(clip.astype(np.float64)) <= MAX_VALUE  # false for NaN too
+        if not usable.all():
             raise ClipError(
-                f"the clip holds {bad} NaN or infinite value(s); set missing joints to 0, as "
-                "training did."
+                f"the clip holds {int((~usable).sum())} NaN or infinite or too large value(s) (over "
+                f"{MAX_VALUE:.0e}); set missing joints to 0, as training did."
             )
-        return values
+        return clip.astype(np.float32)
 
     def _check_layout(self, file: ClipFile) -> None:
         mine = self.manifest.layout.name
@@ -321,6 +323,14 @@ class Model:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _array(clip: Any) -> NDArray[Any]:
+    """Anything array-like; ragged lists are refused in words."""
+    try:
+        return np.asarray(clip)
+    except ValueError:
+        raise ClipError("the clip is no regular array; expected numbers (M, T, V, C).") from None
 
 
 def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None) -> Model:

@@ -40,6 +40,12 @@ class Tensors(Mapping[str, Tensor]):
         self._tensors = dict(tensors)
         self.where = where
         self.meta = dict(meta or {})
+        hollow = [key for key, tensor in self._tensors.items() if not tensor.numel()]
+        if hollow:
+            raise KeyMismatchError(
+                f"{where}: tensor {hollow[0]!r} is empty, of shape "
+                f"{tuple(self._tensors[hollow[0]].shape)}; the file is damaged or made by hand."
+            )
 
     def __getitem__(self, key: str) -> Tensor:
         try:
@@ -138,7 +144,7 @@ def _check_keys(tensors: Tensors, key_map: KeyMap) -> None:
         parts.append(f"{len(missing)} missing: {_listed(missing)}")
     if unknown:
         parts.append(f"{len(unknown)} unknown: {_listed(unknown)}")
-    renamed = nearest(missing[0], unknown) if missing and unknown else ""
+    renamed = nearest(missing[0], unknown) if missing and unknown else "."
     raise KeyMismatchError(
         f"{tensors.where}: the tensors do not fit the network they belong to; {'; '.join(parts)}"
         f"{renamed} Nothing is loaded partially: a network with other layers than its codebase "

@@ -17,6 +17,7 @@ from stgcn_deploy.skeleton.layout import Layout
 
 __all__ = ["Codebase", "Described", "Fact", "Hints", "Origin", "Setting"]
 
+MAX_FPS = 10_000
 Origin = Literal["file", "config", "option", "assumed"]
 
 
@@ -57,6 +58,10 @@ class Hints:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, got {value}.")
+        if self.strides is not None and min(self.strides, default=1) < 1:
+            raise UsageError(f"strides must be at least 1, got {self.strides}.")
+        if self.fps is not None and not 0 < self.fps < MAX_FPS:
+            raise UsageError(f"fps must be between 0 and {MAX_FPS}, got {self.fps}.")
 
     def origin(self, name: str) -> Origin:
         """Who said it."""

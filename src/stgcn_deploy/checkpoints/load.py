@@ -65,8 +65,8 @@ class LoadedCheckpoint:
 
     @property
     def num_parameters(self) -> int:
-        """Elements of the reference form's tensors, buffers included."""
-        return sum(t.numel() for t in self.network.state_dict().values() if t.is_floating_point())
+        """Weights of the reference form; graphs and running statistics are not counted."""
+        return sum(weight.numel() for weight in self.network.parameters())
 
 
 def choose_file(path: Path) -> tuple[Path, tuple[str, ...]]:
@@ -89,7 +89,8 @@ def choose_file(path: Path) -> tuple[Path, tuple[str, ...]]:
         )
 
     def rank(file: Path) -> tuple[bool, int, float]:
-        epochs = re.findall(r"\d+", file.stem)
+        # "ntu60_epoch_10" is the tenth, "run-50-2000" the fiftieth (epoch, then step).
+        epochs = re.findall(r"epoch\D?(\d+)", file.stem) or re.findall(r"\d+", file.stem)
         return "best" in file.stem.lower(), int(epochs[0]) if epochs else -1, file.stat().st_mtime
 
     best = max(files, key=rank)

@@ -38,6 +38,11 @@ def _adjacency_kind(tensors: Tensors, hints: Hints) -> tuple[Adjacency, Fact]:
     if hints.adjacency:
         return hints.adjacency, Fact("adjacency", hints.adjacency, hints.origin("adjacency"))
     a, pa = tensors["backbone.gcn.0.gcn.A"], tensors["backbone.gcn.0.gcn.PA"]
+    if pa.shape != a.shape or not torch.is_floating_point(pa):
+        raise KeyMismatchError(
+            f"{tensors.where}: PA is {tuple(pa.shape)} {pa.dtype}, expected {tuple(a.shape)} of "
+            "floating point, like A."
+        )
     unused = pa[a == 0] if bool((a == 0).any()) else pa.flatten()
     # Where A is 0 a mask gets no gradient: it can only have decayed, everywhere by the same factor.
     constant = bool(
@@ -156,8 +161,13 @@ class SkeletonRecognizer:
 
     def describe(self, tensors: Tensors, hints: Hints) -> Described:
         """See Codebase.describe."""
+        graph = tensors["backbone.gcn.0.gcn.A"]
+        if graph.ndim != 3 or graph.shape[1] != graph.shape[2]:
+            raise KeyMismatchError(
+                f"{tensors.where}: A has shape {tuple(graph.shape)}, expected (K, V, V)."
+            )
+        k, v, _ = graph.shape
         kind, adjacency = _adjacency_kind(tensors, hints)
-        k, v, _ = tensors["backbone.gcn.0.gcn.A"].shape
         with_res = tensors.any(r"^backbone\.gcn\.\d+\.gcn\.down\.")
         count = tensors.indices(r"backbone\.gcn\.(\d+)\.")
         blocks = tuple(_block(tensors, index, kind, with_res) for index in range(count))
@@ -187,8 +197,7 @@ class SkeletonRecognizer:
         if blocks[0].branches:
             dilations = tuple(b.dilation for b in blocks[0].branches if b.kind == "conv")
             notes.append(Fact("dilations", dilations, "assumed", "1, 2, 3, ... by branch"))
-        graph = tensors["backbone.gcn.0.gcn.A"].float().numpy()
-        return Described(spec, tuple(notes), frames, persons, graph)
+        return Described(spec, tuple(notes), frames, persons, graph.float().numpy())
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """See Codebase.key_map."""

@@ -110,7 +110,7 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise FileUnreadableError(
             f"{path} is a damaged or truncated zip archive; copy or download it again."
         ) from None
@@ -139,7 +139,17 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch", "device"): torch.device,
 }
 _ALLOWED_TYPES = re.compile(r"^(\w+Storage|(float|bfloat|int|uint)\d+|bool)$")
-_BENIGN_STDLIB = {"argparse", "collections", "datetime", "pathlib", "types", "enum", "uuid"}
+# _codecs carries the bytes of pickled numpy arrays, which stay inert themselves.
+_BENIGN_STDLIB = {
+    "_codecs",
+    "argparse",
+    "collections",
+    "datetime",
+    "pathlib",
+    "types",
+    "enum",
+    "uuid",
+}
 _BENIGN_BUILTINS = {"set", "frozenset", "slice", "complex", "bytearray", "object", "dict", "list"}
 
 

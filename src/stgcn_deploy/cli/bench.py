@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stgcn_deploy.cli.console import print_json, print_table, progress, say
-from stgcn_deploy.cli.options import AsJson, Backend, Force, int_list
+from stgcn_deploy.cli.options import AsJson, Backend, Config, Force, Frames, Persons, int_list
 
 if TYPE_CHECKING:
     from stgcn_deploy.measure.bench import BenchReport
@@ -27,6 +27,9 @@ def bench(
     torch_compile: Annotated[
         bool, typer.Option(help="torch.compile among a checkpoint's contenders.")
     ] = True,
+    persons: Persons = None,
+    frames: Frames = None,
+    config: Config = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a PNG.")] = None,
     raw: Annotated[
@@ -55,6 +58,9 @@ def bench(
             duration=duration,
             rounds=rounds,
             torch_compile=torch_compile,
+            persons=persons,
+            frames=frames,
+            config=config,
             progress=report,
         )
     if csv:

@@ -24,8 +24,6 @@ def build_commands(answers: dict[str, Any]) -> list[list[str]]:
         command = ["export", str(file), "-o", str(Path(answers["output"]) / Path(file).stem)]
         command += ["--persons", str(answers["persons"]), "--frames", str(answers["frames"])]
         command += ["--opset", str(answers["opset"])]
-        if answers["target"] == "tensorrt":
-            command += ["--graph-form", "auto"]
         if answers["target"] == "ascend":
             command += ["--graph-form", "matmul"]
         commands.append(command)

@@ -81,14 +81,17 @@ def _load_npy(file: Path) -> Any:
 
 def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
     try:
-        given = np.asarray(value)
+        found = np.asarray(value)
     except (ValueError, TypeError):
-        given = np.asarray("not regular")
-    if not np.issubdtype(given.dtype, np.number) or np.iscomplexobj(given):
-        raise ClipError(f"{file}: not a regular array of numbers; expected (M, T, V, C).")
+        raise ClipError(f"{file}: not a regular array of numbers; expected (M, T, V, C).") from None
+    if found.dtype.kind not in "fiu":
+        raise ClipError(
+            f"{file}: not a regular array of numbers but of {found.dtype}; expected numbers "
+            "(M, T, V, C)."
+        )
     # What float32 cannot hold becomes infinite, and is refused with the other such values.
     with np.errstate(over="ignore"):
-        clip = given.astype(np.float32)
+        clip = found.astype(np.float32)
     if clip.ndim == 3:
         clip = clip[None]
     if clip.ndim != 4:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -149,11 +150,24 @@ def _labels(checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None) -> tup
             raise UsageError(
                 f"{len(labels)} labels for {count} classes; give one a line, in order."
             )
+        broken = [label for label in labels if label.splitlines() != [label]]
+        if broken:
+            raise UsageError(f"label {broken[0]!r} is empty or more than a line; give one a line.")
         return labels
-    stored = checkpoint.meta.get("CLASSES") or checkpoint.meta.get("classes")
-    if isinstance(stored, list) and len(stored) == count:
-        return tuple(stored)
+    stored = _stored_classes(checkpoint.meta)
+    if len(stored) == count:
+        return stored
     return tuple(f"class {index}" for index in range(count))
+
+
+def _stored_classes(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Class names that mmcv and mmengine keep beside the weights, or none."""
+    for key, value in meta.items():
+        if key.lower() == "classes" and isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, Mapping) and (found := _stored_classes(value)):
+            return found
+    return ()
 
 
 def build_bundle(

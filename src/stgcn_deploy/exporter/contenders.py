@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from stgcn_deploy.checkpoints.base import Hints
-from stgcn_deploy.checkpoints.load import LoadedCheckpoint, load_checkpoint
+from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.errors import ExportError
 from stgcn_deploy.exporter.build import build_bundle, input_shape, native_shapes
 from stgcn_deploy.exporter.exporter import example_inputs
@@ -18,6 +19,18 @@ from stgcn_deploy.measure.bench import Contender, model_contender
 from stgcn_deploy.models.families import count_macs
 
 __all__ = ["checkpoint_contenders", "plain_export"]
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """No warnings of a library in the progress of a benchmark."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOptions) -> None:
@@ -29,7 +42,7 @@ def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOption
     spec = checkpoint.spec
     shape = input_shape(checkpoint, options)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 checkpoint.network,
@@ -44,19 +57,17 @@ def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOption
 
 
 def checkpoint_contenders(
-    path: Path,
+    checkpoint: LoadedCheckpoint,
     scratch: Path,
     *,
     batch: Sequence[int],
     threads: int,
     compiled: bool,
-    hints: Hints | None = None,
 ) -> list[Contender]:
     """PyTorch eager (and compiled), the plain export and ours, for each batch size.
 
     The files are written into `scratch`, which must outlive the benchmark.
     """
-    checkpoint = load_checkpoint(path, hints)
     macs = count_macs(checkpoint.spec, frames=checkpoint.frames, persons=checkpoint.persons)
     found: list[Contender] = []
     for size in batch:
@@ -80,10 +91,10 @@ def checkpoint_contenders(
                     macs,
                 )
             )
-        plain = scratch / f"plain-{path.stem}-{size}.onnx"
+        plain = scratch / f"plain-{checkpoint.path.stem}-{size}.onnx"
         plain_export(checkpoint, plain, options)
         ours = build_bundle(
-            checkpoint, scratch / f"ours-{path.stem}-{size}", options, verify=False
+            checkpoint, scratch / f"ours-{checkpoint.path.stem}-{size}", options, verify=False
         ).bundle
         for title, model in (
             ("plain export on onnxruntime", plain),

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,10 @@ from stgcn_deploy.errors import CheckFailedError, UsageError
 from stgcn_deploy.measure.environment import environment
 
 __all__ = ["BenchReport", "Contender", "Row", "model_contender", "run_bench"]
+
+
+# A day; more is a slip of the finger.
+MAX_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,13 @@ class BenchReport:
 
 
 class Child:
-    """A contender's process."""
+    """A contender's process, and what it measured so far."""
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
+        self.error: str | None = None
+        self.samples_ms: list[float] = []
+        self.load_ms = float("nan")
         self._process = subprocess.Popen(
             [sys.executable, "-m", contender.module],
             stdin=subprocess.PIPE,
@@ -143,9 +150,42 @@ class Child:
                 if line.startswith("{"):
                     answer: dict[str, Any] = json.loads(line)
                     return answer
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):
             pass
         return {"error": f"the process ended with code {self._process.wait()}"}
+
+    def load(self) -> None:
+        """Prepare the contender; a failure is kept, not raised."""
+        answer = self.ask({"prepare": self.contender.options})
+        self.error = answer.get("error")
+        if self.error is None:
+            self.load_ms = answer["ready"]["load_ms"]
+
+    def sample(self, seconds: float) -> None:
+        """One round; half the samples of a contender that crashed are not its speed."""
+        if self.error is not None:
+            return
+        answer = self.ask({"run": seconds, "least": 3})
+        self.error = answer.get("error")
+        self.samples_ms += answer.get("samples_ms", [])
+
+    def result(self) -> Row:
+        """The row, without numbers where anything failed."""
+        contender, threads = self.contender, self.contender.options["threads"]
+        if self.error is None and not self.samples_ms:
+            self.error = "no sample"
+        if self.error is not None:
+            return Row(contender.name, contender.batch, threads, error=self.error)
+        peak = self.ask({"stop": True}).get("peak_rss_mb", float("nan"))
+        return Row(
+            contender.name,
+            contender.batch,
+            threads,
+            tuple(self.samples_ms),
+            self.load_ms,
+            peak,
+            contender.macs,
+        )
 
     def __enter__(self) -> Child:
         return self
@@ -153,7 +193,8 @@ class Child:
     def __exit__(self, *error: object) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -180,51 +221,21 @@ def run_bench(
     """
     if not contenders:
         raise UsageError("nothing to benchmark; name a bundle or a checkpoint.")
-    if duration <= 0 or rounds < 1:
-        raise UsageError("duration and rounds must be positive.")
-    ready: list[tuple[Child, dict[str, Any]]] = []
-    failed: dict[str, Row] = {}
-    samples: dict[str, list[float]] = {}
-    peaks: dict[str, float] = {}
+    if not 0 < duration < MAX_SECONDS or rounds < 1:
+        raise UsageError(
+            f"duration and rounds must be positive (and at most {MAX_SECONDS} seconds); got "
+            f"{duration} and {rounds}."
+        )
     with ExitStack() as stack:
-        for contender in contenders:
-            progress(f"loading {contender.name}")
-            child = stack.enter_context(Child(contender))
-            answer = child.ask({"prepare": contender.options})
-            if "error" in answer:
-                failed[contender.name] = Row(
-                    contender.name, contender.batch, contender.options["threads"],
-                    error=answer["error"],
-                )  # fmt: skip
-                continue
-            ready.append((child, answer["ready"]))
-            samples[contender.name] = []
+        children = [stack.enter_context(Child(contender)) for contender in contenders]
+        for child in children:
+            progress(f"loading {child.contender.name}")
+            child.load()
         for index in range(rounds):
             progress(f"round {index + 1} of {rounds}")
-            for child, _ in ready if index % 2 == 0 else reversed(ready):
-                answer = child.ask({"run": duration / rounds, "least": 3})
-                samples[child.contender.name] += answer.get("samples_ms", [])
-        for child, _ in ready:
-            answer = child.ask({"stop": True})
-            peaks[child.contender.name] = answer.get("peak_rss_mb", float("nan"))
-    loads = {child.contender.name: info["load_ms"] for child, info in ready}
-    rows = []
-    for contender in contenders:
-        name = contender.name
-        if name in failed or not samples.get(name):
-            rows.append(failed.get(name) or Row(name, contender.batch, 0, error="no sample"))
-            continue
-        rows.append(
-            Row(
-                name,
-                contender.batch,
-                contender.options["threads"],
-                tuple(samples[name]),
-                loads[name],
-                peaks[name],
-                contender.macs,
-            )
-        )
+            for child in children if index % 2 == 0 else reversed(children):
+                child.sample(duration / rounds)
+        rows = [child.result() for child in children]
     if all(row.error for row in rows):
         reasons = "; ".join(f"{row.name}: {row.error}" for row in rows)
         raise CheckFailedError(f"no contender could run, so nothing was measured: {reasons}")

@@ -19,8 +19,8 @@ class CaseError:
     """One input's comparison; errors are relative to `scale` = max(1, max|reference|).
 
     Attributes:
-        margin: the reference's distance between its first and second logit, relative to scale: a
-            flip of the first class means something only where it exceeds the error.
+        margin: the reference's least distance between its first and second logit, over scale.
+        flip: the largest such distance among samples whose first class changed; 0 without a change.
     """
 
     name: str
@@ -28,9 +28,14 @@ class CaseError:
     mean_error: float
     p99_error: float
     scale: float
-    same_top1: bool
     margin: float
+    flip: float
     finite: bool
+
+    @property
+    def same_top1(self) -> bool:
+        """Whether no first class changed."""
+        return self.finite and self.flip == 0
 
 
 @dataclass(frozen=True)
@@ -59,20 +64,26 @@ class ParityReport:
 
     @property
     def top1_agreement(self) -> float:
-        """Share of cases with the same first class; a tie within the error counts as the same."""
+        """Share of cases with the same first class.
+
+        Two logits closer than what the tolerance may move them are a tie: which comes first says
+        nothing, so a change between them counts as the same.
+        """
         if not self.cases:
             return float("nan")
-        return sum(case.same_top1 for case in self.cases) / len(self.cases)
+        agreed = [case.finite and case.flip <= 2 * self.allowed(case) for case in self.cases]
+        return sum(agreed) / len(self.cases)
+
+    def allowed(self, case: CaseError) -> float:
+        """The largest error that a case may have."""
+        return self.tolerance + self.absolute / case.scale
 
     @property
     def passed(self) -> bool:
         """Every case finite and within tolerance; no case at all is a failure."""
         return (
             bool(self.cases)
-            and all(
-                case.finite and case.max_error <= self.tolerance + self.absolute / case.scale
-                for case in self.cases
-            )
+            and all(case.finite and case.max_error <= self.allowed(case) for case in self.cases)
             and self.top1_agreement >= self.top1_required
         )
 
@@ -90,7 +101,7 @@ class ParityReport:
             "p99_error": self.p99_error,
             "top1_agreement": self.top1_agreement,
             "tolerance": self.tolerance,
-            "cases": [asdict(case) for case in self.cases],
+            "cases": [{**asdict(case), "same_top1": case.same_top1} for case in self.cases],
         }
 
 
@@ -98,24 +109,28 @@ def compare(
     name: str, reference: NDArray[np.floating], candidate: NDArray[np.floating]
 ) -> CaseError:
     """Compare two arrays of logits (N, classes); a different shape is an infinite error."""
-    if reference.shape != candidate.shape or not reference.size:
-        return CaseError(name, np.inf, np.inf, np.inf, 1.0, False, 0.0, False)
+    usable = reference.shape == candidate.shape and reference.size > 0
+    if not (usable and np.isfinite(reference).all() and np.isfinite(candidate).all()):
+        return CaseError(name, np.inf, np.inf, np.inf, 1.0, 0.0, np.inf, False)
     wanted, got = reference.astype(np.float64), candidate.astype(np.float64)
     scale = max(1.0, float(np.abs(wanted).max()))
-    finite = bool(np.isfinite(got).all())
-    error = np.abs(got - wanted) / scale if finite else np.full(wanted.shape, np.inf)
+    error = np.abs(got - wanted) / scale
     ordered = np.sort(wanted, axis=1)
-    margins = (ordered[:, -1] - ordered[:, -2]) / scale if wanted.shape[1] > 1 else np.ones(1)
-    same = (wanted.argmax(1) == got.argmax(1)) | (margins <= 2 * error.max(axis=1))
+    margins = np.ones(len(wanted))
+    if wanted.shape[1] > 1:
+        margins = (ordered[:, -1] - ordered[:, -2]) / scale
+    # How far the class that now comes first lay behind: nothing for a class that still does.
+    rows = np.arange(len(wanted))
+    behind = (ordered[:, -1] - wanted[rows, got.argmax(axis=1)]) / scale
     return CaseError(
         name=name,
         max_error=float(error.max()),
         mean_error=float(error.mean()),
         p99_error=float(np.percentile(error, 99)),
         scale=scale,
-        same_top1=bool(same.all()) and finite,
         margin=float(margins.min()),
-        finite=finite,
+        flip=float(behind.max()),
+        finite=True,
     )
 
 

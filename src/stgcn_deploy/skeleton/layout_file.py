@@ -39,7 +39,7 @@ def read_layout(path: Path) -> Layout:
         fields = json.loads(text) if path.suffix == ".json" else _toml(text)
     except OSError as error:
         raise FileUnreadableError(f"cannot read the layout {path}: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileUnreadableError(
             f"{path} is not valid {path.suffix[1:].upper()}: {error}"
         ) from None
@@ -57,6 +57,11 @@ def read_layout(path: Path) -> Layout:
     edges = fields["edges"]
     if not isinstance(edges, list) or not all(isinstance(e, list) and len(e) == 2 for e in edges):
         raise UsageError(f"{path}: edges must be a list of [child, parent].")
+    dimensions = fields.get("dimensions", 2)
+    if dimensions not in (2, 3) or isinstance(dimensions, bool):
+        raise UsageError(
+            f"{path}: dimensions is {dimensions!r}; expected 2 (image points) or 3 (metres)."
+        )
     return Layout(
         name=str(fields["name"]),
         joints=tuple(joints),
@@ -68,7 +73,7 @@ def read_layout(path: Path) -> Layout:
             ),
         ),
         pairs=left_right(tuple(joints)),
-        dimensions=3 if fields.get("dimensions") == 3 else 2,
+        dimensions=dimensions,
     )
 
 
