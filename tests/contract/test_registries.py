@@ -35,7 +35,18 @@ FOLDERS = {
     "layout": ("skeleton/layouts", set()),
     "family": (
         "models",
-        {"blocks", "deploy", "families", "folding", "graphforms", "network", "shape", "spec"},
+        {
+            "blocks",
+            "branches",
+            "deploy",
+            "families",
+            "folding",
+            "graphforms",
+            "msg3d_parts",
+            "network",
+            "shape",
+            "spec",
+        },
     ),
     "codebase": (
         "checkpoints",

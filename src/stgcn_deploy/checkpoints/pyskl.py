@@ -171,6 +171,10 @@ class SkeletonRecognizer:
         with_res = tensors.any(r"^backbone\.gcn\.\d+\.gcn\.down\.")
         count = tensors.indices(r"backbone\.gcn\.(\d+)\.")
         blocks = tuple(_block(tensors, index, kind, with_res) for index in range(count))
+        if not blocks[0].in_channels:
+            raise KeyMismatchError(
+                f"{tensors.where}: A has {k} subsets, more than the first convolution has inputs."
+            )
         norm, fixed = _input_norm(tensors, v * blocks[0].in_channels)
         plain = NetworkSpec(
             family="stgcnpp" if blocks[0].branches else "stgcn",

@@ -16,7 +16,7 @@ AXIS_ORDERS = ("NCTVM", "NMTVC", "NCTV")
 
 
 def _check(axes: str) -> None:
-    if axes not in AXIS_ORDERS and axes.removesuffix("M") not in AXIS_ORDERS:
+    if axes not in AXIS_ORDERS:
         raise UsageError(f"axis order {axes!r} is none of {', '.join(AXIS_ORDERS)}.")
 
 
