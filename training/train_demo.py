@@ -316,6 +316,19 @@ def save(model: TwoStream, path: Path) -> None:
         raise SystemExit(f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} of the wheel")
 
 
+def command_line(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """The command that repeats this run; where it wrote to is nobody's concern."""
+    words = ["python", "training/train_demo.py"]
+    for name, value in vars(options).items():
+        if name == "out" or value == parser.get_default(name):
+            continue
+        flag = name.replace("_", "-")
+        words += (
+            [f"--{'' if value else 'no-'}{flag}"] if name == "bf16" else [f"--{flag}", str(value)]
+        )
+    return shlex.join(words)
+
+
 def main() -> None:
     """Parse the command line, train, evaluate, write the checkpoint, its labels and its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -360,21 +373,22 @@ def main() -> None:
         "accuracy": results,
         "test_accuracy_per_class": per_class,
         "test_confusion_true_by_predicted": table,
-        "clips": {
+        "counts": {
             "train": recipe.steps * recipe.batch,
             "batch_norm_calibration": recipe.calibration_batches * recipe.batch,
-            "evaluated_per_set": options.eval_count,
+            "validation": options.eval_count,
+            "test": options.eval_count,
         },
         "epochs": 1,
         "seeds": {"train": TRAIN_SEED, "validation": VALIDATION_SEED, "test": TEST_SEED},
-        "generator": asdict(settings),
+        "generator": {"layout": LAYOUT, **asdict(settings)},
         "recipe": asdict(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
         "minutes": round((time.monotonic() - began) / 60, 1),
         "threads": options.threads,
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "command": shlex.join(["python", "training/train_demo.py", *sys.argv[1:]]),
+        "command": command_line(parser, options),
     }
     (options.out / "demo_card.json").write_text(json.dumps(card, indent=1) + "\n")
 

@@ -392,7 +392,7 @@ def bench(
 
     with tempfile.TemporaryDirectory() as scratch:
         contenders = []
-        for target in map(Path, targets):
+        for number, target in enumerate(map(Path, targets)):
             if _is_bundle(target):
                 contenders += bundle_contenders(target, backend, batch, threads)
                 continue
@@ -400,8 +400,10 @@ def bench(
                 from stgcn_deploy.exporter.contenders import checkpoint_contenders
             progress(f"exporting {target}")
             loaded = _checkpoint(target, _hints(persons=persons, frames=frames), config)
+            folder = Path(scratch) / str(number)
+            folder.mkdir()
             contenders += checkpoint_contenders(
-                loaded, Path(scratch), batch=batch, threads=threads, compiled=torch_compile
+                loaded, folder, batch=batch, threads=threads, compiled=torch_compile
             )
         return run_bench(contenders, duration=duration, rounds=rounds, progress=progress)
 

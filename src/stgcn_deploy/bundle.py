@@ -49,7 +49,6 @@ __all__ = ["SCHEMA_VERSION", "Bundle", "Golden", "Manifest", "sha256_of", "write
 
 SCHEMA_VERSION = 1
 MODEL, MANIFEST, GOLDEN, LABELS = "model.onnx", "manifest.json", "golden.npz", "labels.txt"
-MAX_GOLDEN_BYTES = 1 << 30
 
 
 class Strict(BaseModel):

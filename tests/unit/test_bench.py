@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import copied
+from checkpoints import copied, save, stgcn
 
 from stgcn_deploy import api
 from stgcn_deploy.cli.bench import print_bench
@@ -300,6 +300,19 @@ def test_a_checkpoint_stands_for_what_people_run_today_and_for_ours(
     assert "plain export" in names[1]
     assert "ours" in names[2]
     assert not any(row.error for row in report.rows)
+
+
+@pytest.mark.slow
+def test_checkpoints_of_the_same_file_name_are_kept_apart(tmp_path: Path) -> None:
+    """run1/best.pth against run2/best.pth."""
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        save(stgcn(widths=(4, 8), seed=number), tmp_path / str(number) / "best.pth")
+    files = [tmp_path / str(number) / "best.pth" for number in (1, 2)]
+    report = api.bench(files, threads=1, torch_compile=False, frames=20, **QUICK)
+    assert len(report.rows) == 6
+    assert not any(row.error for row in report.rows)
+    assert len({row.samples_ms for row in report.rows}) == 6
 
 
 def test_the_machine_is_described_beside_the_numbers() -> None:

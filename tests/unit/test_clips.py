@@ -313,7 +313,20 @@ def test_any_bytes_are_read_or_refused_as_an_error_of_ours(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x80", b"\x80\x04", b"\x80\x04h\x00.", b"\x80\x04K\x01R.", b"\x80\x63.", b"0", b"."],
+    [
+        b"",
+        b"\x80",
+        b"\x80\x04",
+        b"\x80\x04h\x00.",
+        b"\x80\x04K\x01R.",
+        b"\x80\x63.",
+        b"0",
+        b".",
+        # Frames and bytes that claim more than any machine has.
+        b"\x80\x04\x95" + (1 << 46).to_bytes(8, "little"),
+        b"\x80\x04\x95" + b"\xff" * 8,
+        b"\x80\x04\x8e" + (1 << 46).to_bytes(8, "little"),
+    ],
     ids=repr,
 )
 def test_a_broken_pickle_is_refused(tmp_path: Path, content: bytes) -> None:

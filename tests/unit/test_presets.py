@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 
+from stgcn_deploy import api
 from stgcn_deploy.errors import ExportError, UnknownNameError, UsageError
 from stgcn_deploy.exporter.presets import (
     AXIS_NAMES,
+    DEFAULT_OPSET,
     DYNAMIC_RANGES,
     MAX_OPSET,
     MIN_OPSET,
@@ -126,6 +129,13 @@ def test_auto_chooses_among_the_forms_that_the_opset_has(
     form: str, opset: int, wanted: set[str]
 ) -> None:
     assert set(ExportOptions(graph_form=form, opset=opset).candidates) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("opset", DEFAULT_OPSET), ("graph_form", "auto"), ("preset", "custom")]
+)
+def test_the_defaults_of_the_verb_are_those_of_the_options(name: str, wanted: object) -> None:
+    assert inspect.signature(api.export).parameters[name].default == wanted
 
 
 def test_axis_tables_agree_with_each_other() -> None:

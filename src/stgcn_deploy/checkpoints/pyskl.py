@@ -80,6 +80,11 @@ def _block(tensors: Tensors, index: int, adjacency: Adjacency, with_res: bool) -
     wide, narrow = tensors[f"{here}.gcn.conv.weight"].shape[:2]
     conv_first = wide == k * co
     ci = narrow if conv_first else narrow // k
+    if ci < 1 or (not conv_first and (wide != co or narrow % k)):
+        raise KeyMismatchError(
+            f"{tensors.where}: {here}.gcn.conv is ({wide}, {narrow}), which fits neither (K*C', C) nor "
+            f"(C', K*C) for K = {k} and C' = {co}."
+        )
     branches = _branches(tensors, f"{here}.tcn")
     residual: Residual = "identity"
     if tensors.any(rf"^{here}\.residual\."):

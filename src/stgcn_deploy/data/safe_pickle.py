@@ -58,7 +58,15 @@ def load_pickle(path: Path) -> Any:
         raise UnsafeFileError(f"{path}: {error}") from None
     except OSError as error:
         raise FileUnreadableError(f"cannot read {path}: {error.strerror}.") from None
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise FileUnreadableError(
             f"{path} is no complete pickle ({type(error).__name__}: {error}); copy it again."
         ) from None

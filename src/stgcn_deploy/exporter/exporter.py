@@ -9,6 +9,8 @@ because exporters are known to write another one than asked for.
 from __future__ import annotations
 
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import onnx
@@ -68,7 +70,8 @@ def write_onnx(
         open_axes = {i: n for i, n in enumerate(one.shape(named)) if isinstance(n, str)}
         dynamic |= {one.name: open_axes} if open_axes else {}
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        # A failing exporter prints its whole graph, on stdout, where results belong.
+        with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
             # The exporter announces its deprecation and every size that is read while tracing; sizes
             # are constants on purpose here, and the result is verified on both ends of open axes.
             warnings.simplefilter("ignore")

@@ -28,6 +28,8 @@ def pin(threads: int) -> list[int]:
     if not hasattr(os, "sched_setaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))[:threads]
+    if len(cores) < threads:
+        raise ValueError(f"{threads} threads asked for, {len(cores)} cores are usable here")
     os.sched_setaffinity(0, cores)
     return cores
 
