@@ -276,8 +276,12 @@ def part_edge_sets() -> str:
     rows = []
     for name, layout in LAYOUTS.items():
         for one in describe(layout)["edge_sets"]:
-            spelt = "; ".join(f"{code(w)} in {', '.join(who)}" for w, who in one["spellings"].items())
-            center = "" if one["center"] is None else f"{one['center']} {layout.joints[one['center']]}"
+            spelt = "; ".join(
+                f"{code(w)} in {', '.join(who)}" for w, who in one["spellings"].items()
+            )
+            center = (
+                "" if one["center"] is None else f"{one['center']} {layout.joints[one['center']]}"
+            )
             rows.append((code(name), code(one["name"]), str(len(one["edges"])), center, spelt))
     return table(("layout", "edge set", "edges", "centre", "called"), rows, right=[2])
 

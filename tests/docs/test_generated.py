@@ -121,7 +121,9 @@ def test_every_codebase_and_family_is_in_the_matrix(generate: ModuleType) -> Non
     rows = generate.part_codebases().splitlines()[2:]
     found = [tuple(re.findall(r"`([^`]*)`", row)[:2]) for row in rows]
     assert found == [
-        (name, family) for name, (families, _) in generate.FAMILIES_OF.items() for family in families
+        (name, family)
+        for name, (families, _) in generate.FAMILIES_OF.items()
+        for family in families
     ]
 
 

@@ -310,7 +310,7 @@ def test_a_second_operator_set_is_noticed(bundle: Path) -> None:
 
 def test_an_axis_that_is_open_in_words_only_is_noticed(bundle: Path) -> None:
     edit_manifest(bundle, lambda m: m["clip"].update(dynamic={"N": [1, 1]}))
-    assert "input shape" in _failed(_verified(bundle))
+    assert "shape of input" in _failed(_verified(bundle))
 
 
 def test_an_axis_that_is_fixed_in_words_only_is_noticed(
@@ -318,7 +318,7 @@ def test_an_axis_that_is_fixed_in_words_only_is_noticed(
 ) -> None:
     damaged = copied(example(dynamic="frames").bundle, tmp_path)
     edit_manifest(damaged, lambda m: m["clip"].update(dynamic={}))
-    assert "input shape" in _failed(_verified(damaged))
+    assert "shape of input" in _failed(_verified(damaged))
 
 
 def test_an_open_axis_that_breaks_at_its_ends_is_noticed(

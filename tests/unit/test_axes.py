@@ -67,9 +67,7 @@ def test_an_order_without_persons_takes_no_other_number(persons: int) -> None:
         to_native(np.zeros((1, persons, 4, 5, 3)), "NCTV")
 
 
-UNKNOWN = [
-    order for order in map("".join, permutations(CANONICAL)) if order not in AXIS_ORDERS
-]
+UNKNOWN = [order for order in map("".join, permutations(CANONICAL)) if order not in AXIS_ORDERS]
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ def test_a_known_stranger_is_called_by_its_name(key: str) -> None:
 
 def test_a_network_that_cannot_be_supported_is_refused_with_the_reason() -> None:
     key = "layers.layer1.gcn.g_conv.0.weight"
-    with pytest.raises(UnsupportedCheckpointError, match="continual-skeletons.*no file says which"):
+    with pytest.raises(
+        UnsupportedCheckpointError, match=r"continual-skeletons.*no file says which"
+    ):
         recognise(Tensors({key: torch.ones(1), "other": torch.ones(1)}, "file.pt"))
 
 
