@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -170,7 +171,8 @@ def export(
 
     Args:
         checkpoint: a file, or a folder of which the best or newest file is taken; None with `stream`.
-        stream: for an ensemble, "joint=J.pt", "bone=B.pt:1.0", ...: one graph that derives the
+        stream: beside a checkpoint, what it was trained on (joint, bone, joint_motion, bone_motion);
+            without one, an ensemble "joint=J.pt", "bone=B.pt:1.0", ...: one graph that derives the
             streams from the joints and adds the scores.
         fusion: where an ensemble adds scores: logits or probabilities; by default as the codebase.
         output: the bundle's directory; must not exist unless `force`.
@@ -216,6 +218,14 @@ def export(
         logits=logits,
         external_data=external_data,
     )
+    if stream and checkpoint is not None and "=" not in "".join(stream):
+        # One word beside a CHECKPOINT: what its network was trained on.
+        from stgcn_deploy.checkpoints.ensemble import stream_name
+
+        if len(stream) != 1:
+            raise UsageError("one CHECKPOINT is trained on one stream; give --stream once.")
+        hints = replace(hints, stream=stream_name(stream[0]))
+        stream = ()
     if stream:
         if checkpoint is not None or config is not None:
             raise UsageError("--stream names the files itself; leave out CHECKPOINT and --config.")

@@ -15,25 +15,30 @@ from stgcn_deploy.models.spec import NetworkSpec
 from stgcn_deploy.models.streams import STREAM_NAMES
 from stgcn_deploy.registry import nearest
 
-__all__ = ["StreamFile", "load_ensemble", "parse_stream"]
+__all__ = ["StreamFile", "load_ensemble", "parse_stream", "stream_name"]
 
+EQUAL: dict[str, float] = dict.fromkeys(STREAM_NAMES, 1.0)
+CTR_WEIGHTS = {"joint": 0.6, "bone": 0.6, "joint_motion": 0.4, "bone_motion": 0.4}
+PYSKL_WEIGHTS = {"joint": 2.0, "bone": 2.0, "joint_motion": 1.0, "bone_motion": 1.0}
 # How the codebases' own scripts fuse: the space, and a weight for each stream.
 FUSION: dict[str, tuple[Space, dict[str, float]]] = {
-    "2s-agcn": ("logits", dict.fromkeys(STREAM_NAMES, 1.0)),
-    "2s-aagcn": ("logits", dict.fromkeys(STREAM_NAMES, 1.0)),
-    "ctr-gcn": (
-        "logits",
-        {"joint": 0.6, "bone": 0.6, "joint_motion": 0.4, "bone_motion": 0.4},
-    ),
+    "2s-agcn": ("logits", EQUAL),
+    "paddle-agcn2s": ("logits", EQUAL),
+    "mmaction2-0.x-agcn": ("logits", EQUAL),
+    "ctr-gcn": ("logits", CTR_WEIGHTS),
+    "ctr-gcn-baseline": ("logits", CTR_WEIGHTS),
+    "paddle-ctrgcn": ("logits", CTR_WEIGHTS),
 }
-USUAL: tuple[Space, dict[str, float]] = (
-    "probabilities",
-    {"joint": 2.0, "bone": 2.0, "joint_motion": 1.0, "bone_motion": 1.0},
-)
-AVERAGES_SCORES = ("pyskl", "mmaction2")
-SCORED_LAYOUTS = ("openpose18", "coco17", "handmp21")
-# PYSKL and MMAction2 take motion before frames are sampled; a graph sees the sampled ones.
-SAMPLED_AFTER = ("pyskl", "mmaction2")
+# PYSKL and MMAction2 1.x, whatever the network; others have no script of their own and get theirs.
+USUAL: tuple[Space, dict[str, float]] = ("probabilities", PYSKL_WEIGHTS)
+# Layouts of 2-D key points, whose third channel is a score that these codebases average.
+SCORED_BONES = ("openpose18", "coco17", "handmp21")
+SCORED_MOTION = ("openpose18", "coco17")
+
+
+def _is_pyskl(codebase: str) -> bool:
+    """PYSKL or MMAction2 1.x: same features, same sampling."""
+    return codebase.startswith(("pyskl", "mmaction2")) and not codebase.startswith("mmaction2-0.x")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,20 @@ class StreamFile:
     weight: float | None = None
 
 
+def stream_name(stream: str) -> str:
+    """The name itself.
+
+    Raises:
+        UsageError: no such stream.
+    """
+    if stream not in STREAM_NAMES:
+        raise UsageError(
+            f"unknown stream {stream!r}{nearest(stream, STREAM_NAMES)} Streams: "
+            f"{', '.join(STREAM_NAMES)}."
+        )
+    return stream
+
+
 def parse_stream(text: str) -> StreamFile:
     """The parts of "bone=B.pt:0.6".
 
@@ -54,11 +73,7 @@ def parse_stream(text: str) -> StreamFile:
     stream, equals, rest = text.partition("=")
     if not equals or not rest:
         raise UsageError(f"--stream takes NAME=FILE or NAME=FILE:WEIGHT, got {text!r}.")
-    if stream not in STREAM_NAMES:
-        raise UsageError(
-            f"unknown stream {stream!r}{nearest(stream, STREAM_NAMES)} Streams: "
-            f"{', '.join(STREAM_NAMES)}."
-        )
+    stream_name(stream)
     name, colon, weight = rest.rpartition(":")
     if not colon or Path(rest).exists():
         return StreamFile(stream, Path(rest))
@@ -98,13 +113,16 @@ def load_ensemble(
         raise UsageError("give a weight for every stream, or for none.")
     weights = [usual_weights[f.stream] if f.weight is None else f.weight for f in files]
     layout = first.match.layout.name if first.match else ""
-    scored = (
-        first.codebase.name in AVERAGES_SCORES
-        and layout in SCORED_LAYOUTS
-        and first.spec.in_channels == 3
-    )
+    scored = _is_pyskl(first.codebase.name) and first.spec.in_channels == 3
     members = tuple(
-        Member(name, weight, one.spec, layout, scored)
+        Member(
+            name,
+            weight,
+            one.spec,
+            layout,
+            mean_bone_score=scored and layout in SCORED_BONES,
+            mean_motion_score=scored and layout in SCORED_MOTION,
+        )
         for name, weight, one in zip(names, weights, loaded, strict=True)
     )
     chosen = space or usual_space
@@ -130,7 +148,7 @@ def load_ensemble(
         sha256=digest,
         spec=spec,
         network=network.eval(),
-        facts=tuple(_facts(members, loaded, chosen, space is not None)),
+        facts=tuple(_facts(members, loaded, chosen, space is not None, given[0] is not None)),
         steps=tuple(
             f"{n}: {step}" for n, one in zip(names, loaded, strict=True) for step in one.steps
         ),
@@ -164,13 +182,24 @@ def _check_alike(loaded: Sequence[LoadedCheckpoint]) -> None:
 
 
 def _facts(
-    members: Sequence[Member], loaded: Sequence[LoadedCheckpoint], space: Space, given: bool
+    members: Sequence[Member],
+    loaded: Sequence[LoadedCheckpoint],
+    space: Space,
+    given: bool,
+    weighted: bool,
 ) -> list[Fact]:
     why = "" if given else f"as {loaded[0].codebase.name} fuses"
     facts = [Fact("fusion", space, "option" if given else "assumed", why)]
     for member, one in zip(members, loaded, strict=True):
-        facts.append(Fact(f"{member.stream} weight", member.weight, "assumed", one.path.name))
-        if "motion" in member.stream and one.codebase.name in SAMPLED_AFTER:
+        facts.append(
+            Fact(
+                f"{member.stream} weight",
+                member.weight,
+                "option" if weighted else "assumed",
+                one.path.name,
+            )
+        )
+        if "motion" in member.stream and _is_pyskl(one.codebase.name):
             facts.append(
                 Fact(
                     f"{member.stream} source",
@@ -180,4 +209,4 @@ def _facts(
                     "taken from the sampled ones, which differs where frames are skipped",
                 )
             )
-    return [*facts, *loaded[0].facts]
+    return facts

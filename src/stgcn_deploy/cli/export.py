@@ -23,7 +23,10 @@ def export(
     ),
     stream: Annotated[
         list[str] | None,
-        typer.Option(help="For an ensemble, repeated: joint=J.pt, bone=B.pt:1.0, joint_motion=..."),
+        typer.Option(
+            help="What CHECKPOINT was trained on (bone, ...); or, repeated without one, an ensemble: "
+            "joint=J.pt, bone=B.pt:1.0."
+        ),
     ] = None,
     fusion: Annotated[
         Literal["logits", "probabilities"] | None,

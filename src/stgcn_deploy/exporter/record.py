@@ -59,6 +59,7 @@ def _layout_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
 
 def _sources(checkpoint: LoadedCheckpoint) -> list[dict[str, Any]]:
     """The files that the weights come from, one for each stream."""
+    shared = checkpoint.facts if checkpoint.members else ()
     parts = checkpoint.members or ((checkpoint.hints.stream or "joint", 1.0, checkpoint),)
     return [
         {
@@ -67,7 +68,7 @@ def _sources(checkpoint: LoadedCheckpoint) -> list[dict[str, Any]]:
             "codebase": one.codebase.name,
             "stream": stream,
             "weight": weight,
-            "facts": [asdict(fact) for fact in one.facts],
+            "facts": [asdict(fact) for fact in (*shared, *one.facts)],
         }
         for stream, weight, one in parts
     ]

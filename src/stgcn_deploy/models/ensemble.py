@@ -34,18 +34,24 @@ class Member:
     """One network of an ensemble.
 
     Attributes:
-        stream: see models.streams; layout and mean_score: how it is derived.
+        stream: see models.streams; the fields behind spec: how it is derived.
     """
 
     stream: str
     weight: float
     spec: NetworkSpec
     layout: str
-    mean_score: bool
+    mean_bone_score: bool
+    mean_motion_score: bool
 
     def maker(self) -> StreamMaker:
         """What derives the stream."""
-        return StreamMaker(self.stream, self.layout, mean_score=self.mean_score)
+        return StreamMaker(
+            self.stream,
+            self.layout,
+            mean_bone_score=self.mean_bone_score,
+            mean_motion_score=self.mean_motion_score,
+        )
 
 
 def fuse(logits: Sequence[Tensor], weights: Sequence[float], space: Space) -> Tensor:

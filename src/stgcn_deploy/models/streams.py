@@ -32,16 +32,20 @@ class StreamMaker(nn.Module):
     Args:
         name: one of STREAM_NAMES.
         layout: says which joint each bone hangs on; needed for bones only.
-        mean_score: whether channel 2 is a score that is averaged instead of differenced.
+        mean_bone_score, mean_motion_score: whether channel 2 is a score that bones (motion) average
+            instead of differencing it.
     """
 
     bones: Tensor
     score_bones: Tensor
 
-    def __init__(self, name: str, layout: str, *, mean_score: bool) -> None:
+    def __init__(
+        self, name: str, layout: str, *, mean_bone_score: bool, mean_motion_score: bool
+    ) -> None:
         super().__init__()
         self.use_bones, self.use_motion = STREAM_NAMES[name]
-        self.mean_score = mean_score
+        self.mean_bone_score = mean_bone_score
+        self.mean_motion_score = mean_motion_score
         if self.use_bones:
             matrix = bone_matrix(layout)
             self.register_buffer("bones", torch.from_numpy(matrix).float())
@@ -51,14 +55,14 @@ class StreamMaker(nn.Module):
             self.register_buffer("score_bones", torch.from_numpy(mean).float())
 
     def _bones(self, x: Tensor) -> Tensor:
-        if not self.mean_score:
+        if not self.mean_bone_score:
             return torch.matmul(x, self.bones)
         points = torch.matmul(x[:, :SCORE], self.bones)
         return torch.cat([points, torch.matmul(x[:, SCORE:], self.score_bones)], dim=1)
 
     def _motion(self, x: Tensor) -> Tensor:
         after = torch.cat([x[:, :, 1:], x[:, :, -1:]], dim=2)
-        if not self.mean_score:
+        if not self.mean_motion_score:
             return after - x
         points = after[:, :SCORE] - x[:, :SCORE]
         scores = 0.5 * (x[:, SCORE:, :-1] + x[:, SCORE:, 1:])
