@@ -82,6 +82,7 @@ def test_the_codebase_says_how_it_fuses(tmp_path: Path) -> None:
     files = [parse_stream(f"joint={joint}"), parse_stream(f"bone={bone}")]
     loaded = load_ensemble(files, Hints(frames=20, persons=2))
     assert [member[1] for member in loaded.members] == [2.0, 2.0]
+    assert loaded.spec.family == "ensemble"
     assert loaded.spec.option("space") == "probabilities"
 
 
