@@ -23,11 +23,11 @@ from onnx import TensorProto, helper, numpy_helper
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import load_checkpoint
 from stgcn_deploy.exporter.contenders import checkpoint_contenders
-from stgcn_deploy.exporter.macs import count_macs
 from stgcn_deploy.files import write_text
 from stgcn_deploy.measure.bench import BenchReport, Contender, Row, model_contender, run_bench
 from stgcn_deploy.measure.plots import plot_bench
 from stgcn_deploy.measure.report import bench_markdown
+from stgcn_deploy.models.families import count_macs
 
 HERE = Path(__file__).parent
 PEAK = 1536

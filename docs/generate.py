@@ -4,7 +4,8 @@
     python docs/generate.py --check    # exit 1, with a diff, when a page is stale
 
 A generated part stands between <!-- generated:NAME --> and <!-- end -->; NAME is a key of PARTS.
-Nothing here states a fact of its own but MEANINGS: the rest is read from the tables of the package.
+Nothing here states a fact of its own but MEANINGS and FAMILIES_OF, which tests/docs compares with the
+package and its tests: the rest is read from the tables of the package.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ MEANINGS = {
     "schema_version": "version of this table; another one is refused",
     "name": "name of the bundle's directory when it was made",
     "family": "network family",
-    "streams": "what the network looks at: `joint`, `joint_motion`",
     "motion": "how a two-stream network makes its motion stream; null for one stream",
-    "source": "where the weights come from",
-    "source.file": "name of the checkpoint file, without its folder",
-    "source.sha256": "of the checkpoint file",
-    "source.codebase": "the training codebase it was recognised as",
-    "source.facts": "what was read, given and assumed: the second table of `stgcn inspect`",
+    "sources": "where the weights come from: one file, or one for each stream of an ensemble",
+    "sources.file": "name of the checkpoint file, without its folder",
+    "sources.sha256": "of the checkpoint file",
+    "sources.codebase": "the training codebase it was recognised as",
+    "sources.stream": "what it was trained on: `joint`, `bone`, `joint_motion`, `bone_motion`",
+    "sources.weight": "of its scores in an ensemble; 1 for one file",
+    "sources.facts": "what was read, given and assumed: the second table of `stgcn inspect`",
+    "fusion": "where an ensemble adds scores: `logits` or `probabilities`; null for one file",
     "layout": "the skeleton",
     "layout.name": "layout that the stored graph was recognised as; null when none fits",
     "layout.exact": "false: only the nearest known graph (a learned adjacency has moved)",
@@ -49,7 +52,12 @@ MEANINGS = {
     "layout.joints": "joint names in the order of the V axis",
     "layout.edges": "(child, parent), 0-based",
     "layout.adjacency_sha256": "of the stored graph, float32 (K, V, V)",
-    "axes": "order of the input's axes in the ONNX file",
+    "inputs": "the graph's inputs, in order",
+    "inputs.name": "in the ONNX file",
+    "inputs.axes": "order of its axes; without M for networks of one person",
+    "inputs.channels": "C of it: the clip's first channels",
+    "inputs.stream": "what is fed to it of a clip: `joint`, `forward_step` (next frame minus this one)",
+    "inputs.trim": "by how many frames it is shorter than the clip",
     "clip": "sizes of one input",
     "clip.batch": "N; of an open axis, the size used for tracing",
     "clip.persons": "M",
@@ -60,10 +68,14 @@ MEANINGS = {
     "clip.fps": "frames per second in training, where `--fps` or the config said so",
     "contract": "what the numbers of a clip must be",
     "contract.preprocessing": "how the training codebase makes them, in words",
+    "contract.steps": "the same as steps that `--raw` takes; empty where they are not known",
+    "contract.steps.name": "a name of `TRANSFORMS` (`skeleton/contract.py`)",
+    "contract.steps.params": "all its parameters, defaults too",
     "contract.pad_frames": "what fills missing frames",
     "contract.pad_persons": "what fills empty person slots",
     "num_classes": "classes",
     "output": "what the graph's output is",
+    "activation": "what makes probabilities of logits; sigmoid where classes are independent",
     "graph_form": "form of the graph convolution that was written",
     "graph_form_ms": "median of each form where `auto` measured them; else empty",
     "opset": "ONNX opset, read back from the file",
@@ -118,33 +130,73 @@ def fenced(text: str) -> str:
 # ---- what is supported -----------------------------------------------------------------------
 
 
-def part_codebases() -> str:
-    """Codebase -> families and axes, by recognising the tests' tiny checkpoint of every kind."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from checkpoints import TINY
+# Codebase -> families of its files, and the axes of their first input.
+FAMILIES_OF: dict[str, tuple[tuple[str, ...], str]] = {
+    "st-gcn": (("stgcn",), "NCTVM"),
+    "st-gcn-twostream": (("twostream",), "NCTVM"),
+    "st-gcn-legacy": (("stgcn-legacy",), "NCTVM"),
+    "tsstg": (("tsstg", "stgcn"), "NCTV"),
+    "tao": (("stgcn",), "NCTVM"),
+    "mmaction2-0.x": (("stgcn",), "NCTVM"),
+    "pyskl": (("stgcn", "stgcnpp"), "NMTVC"),
+    "mmaction2": (("stgcn", "stgcnpp"), "NMTVC"),
+    "2s-agcn": (("agcn", "aagcn"), "NCTVM"),
+    "pyskl-aagcn": (("aagcn",), "NMTVC"),
+    "mmaction2-aagcn": (("aagcn",), "NMTVC"),
+    "mmaction2-0.x-agcn": (("agcn",), "NCTVM"),
+    "ctr-gcn": (("ctrgcn",), "NCTVM"),
+    "ctr-gcn-baseline": (("ctrgcn-baseline",), "NCTVM"),
+    "pyskl-ctrgcn": (("ctrgcn",), "NMTVC"),
+    "mmaction2-ctrgcn": (("ctrgcn",), "NMTVC"),
+    "pyskl-dgstgcn": (("dgstgcn",), "NMTVC"),
+    "pyskl-msg3d": (("msg3d",), "NMTVC"),
+    "mmaction2-msg3d": (("msg3d",), "NMTVC"),
+    "paddle-stgcn": (("stgcn",), "NCTVM"),
+    "paddle-agcn": (("paddle-agcn",), "NCTVM"),
+    "paddle-agcn2s": (("agcn",), "NCTVM"),
+    "paddle-ctrgcn": (("ctrgcn",), "NCTVM"),
+}
+# Families of no file of its own: made of several.
+COMPOSED = ("ensemble",)
 
-    from stgcn_deploy.checkpoints.accounting import Tensors
-    from stgcn_deploy.checkpoints.base import Hints
-    from stgcn_deploy.checkpoints.codebases import CODEBASES, recognise
+
+def part_codebases() -> str:
+    """Codebase -> families, graph forms, axes and backends."""
+    from stgcn_deploy.backends.registry import BACKENDS
+    from stgcn_deploy.checkpoints.codebases import CODEBASES
     from stgcn_deploy.models.families import FAMILIES
 
-    found: dict[str, set[tuple[str, str]]] = {name: set() for name in CODEBASES}
-    for name, make in TINY.items():
-        tensors = Tensors(make(), name)
-        codebase = recognise(tensors)
-        spec = codebase.describe(tensors, Hints()).spec
-        found[codebase.name].add((spec.family, spec.axes))
     rows = [
         (
             f"{code(name)}: {CODEBASES[name].title}",
-            f"{code(family)}: {FAMILIES[family].title}",
+            code(family),
             codes(FAMILIES[family].graph_forms),
-            code(axes),
+            code(FAMILIES_OF[name][1]),
+            codes(BACKENDS),
         )
-        for name, kinds in found.items()
-        for family, axes in sorted(kinds)
+        for name in CODEBASES
+        for family in FAMILIES_OF[name][0]
     ]
-    return table(("codebase", "family", "graph forms", "axes of the graph"), rows)
+    return table(("codebase", "family", "graph forms", "axes", "backends"), rows)
+
+
+def part_families() -> str:
+    """The table of families."""
+    from stgcn_deploy.models.families import FAMILIES
+
+    rows = [
+        (code(name), family.title, codes(family.graph_forms)) for name, family in FAMILIES.items()
+    ]
+    return table(("family", "is", "graph forms"), rows)
+
+
+def part_unsupported() -> str:
+    """What is recognised by its keys and refused, with the reason."""
+    from stgcn_deploy.checkpoints.codebases import KNOWN_FOREIGN, UNSUPPORTED
+
+    rows = [(title, code(pattern), reason) for pattern, title, reason in UNSUPPORTED]
+    rows += [(title, code(pattern), "not one of the codebases") for pattern, title in KNOWN_FOREIGN]
+    return table(("file of", "known by a key like", "why it is refused"), rows)
 
 
 def part_backends() -> str:
@@ -161,6 +213,39 @@ def part_backends() -> str:
 def part_matrix() -> str:
     """What can be exported, and what runs it."""
     return f"{part_codebases()}\n\n{part_backends()}"
+
+
+def part_preprocessing() -> str:
+    """Codebase -> its preprocessing in words."""
+    from stgcn_deploy.checkpoints.codebases import CODEBASES
+
+    rows = [(code(name), codebase.preprocessing) for name, codebase in CODEBASES.items()]
+    return table(("codebase", "numbers of a clip"), rows)
+
+
+def part_steps() -> str:
+    """The steps that a manifest may name."""
+    from stgcn_deploy.skeleton.contract import TRANSFORMS
+
+    rows = []
+    for name, function in TRANSFORMS.items():
+        parameters = list(inspect.signature(function).parameters)[1:]
+        first = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+        rows.append((code(name), codes(parameters), first.replace("|", "\\|")))
+    return table(("step", "parameters", "does"), rows)
+
+
+def part_weights() -> str:
+    """How ensembles are fused where nothing is said."""
+    from stgcn_deploy.checkpoints.codebases import CODEBASES
+    from stgcn_deploy.checkpoints.ensemble import FUSION, USUAL
+
+    def row(name: str, fusion: Any) -> tuple[str, str, str]:
+        space, weights = fusion
+        return name, space, ", ".join(f"{code(s)} {w:g}" for s, w in weights.items())
+
+    rows = [row(code(name), fusion) for name, fusion in FUSION.items() if name in CODEBASES]
+    return table(("codebase", "added as", "weights"), [*rows, row("all others", USUAL)])
 
 
 def _aliases(aliases: dict[str, str], name: str) -> list[str]:
@@ -181,6 +266,24 @@ def part_layouts() -> str:
         for name, layout in LAYOUTS.items()
     ]
     return table(("layout", "V", "edge sets", "also called"), rows, right=[1])
+
+
+def part_edge_sets() -> str:
+    """Layout and edge set -> who calls it what."""
+    from stgcn_deploy.skeleton.catalogue import describe
+    from stgcn_deploy.skeleton.layouts import LAYOUTS
+
+    rows = []
+    for name, layout in LAYOUTS.items():
+        for one in describe(layout)["edge_sets"]:
+            spelt = "; ".join(
+                f"{code(w)} in {', '.join(who)}" for w, who in one["spellings"].items()
+            )
+            center = (
+                "" if one["center"] is None else f"{one['center']} {layout.joints[one['center']]}"
+            )
+            rows.append((code(name), code(one["name"]), str(len(one["edges"])), center, spelt))
+    return table(("layout", "edge set", "edges", "centre", "called"), rows, right=[2])
 
 
 def part_presets() -> str:
@@ -488,8 +591,15 @@ def part_cli() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "matrix": part_matrix,
+    "codebases": part_codebases,
+    "families": part_families,
+    "unsupported": part_unsupported,
+    "preprocessing": part_preprocessing,
+    "steps": part_steps,
+    "weights": part_weights,
     "backends": part_backends,
     "layouts": part_layouts,
+    "edge-sets": part_edge_sets,
     "presets": part_presets,
     "axes": part_axes,
     "tolerances": part_tolerances,

@@ -6,6 +6,7 @@ fan-in, so that activations keep their size through any number of blocks.
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ __all__ = [
     "edit_manifest",
     "edit_model",
     "pyskl",
+    "references",
     "reseal",
     "save",
     "stgcn",
@@ -233,6 +235,16 @@ CODEBASE_OF = {
 def tiny(name: str) -> State:
     """A fresh copy of one of TINY."""
     return TINY[name]()
+
+
+def references() -> dict[str, tuple[str, str, str]]:
+    """(codebase, layout, family) of each recorded network: the table in parity/test_reference.py."""
+    source = Path(__file__).parent / "parity" / "test_reference.py"
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPECTED":
+            found: dict[str, tuple[str, str, str]] = ast.literal_eval(node.value)
+            return found
+    raise AssertionError(f"{source} has no table EXPECTED")
 
 
 def _other_head(state: State) -> State:

@@ -21,6 +21,7 @@ _PUBLIC = {
     "doctor": "stgcn_deploy.api",
     "export": "stgcn_deploy.api",
     "inspect": "stgcn_deploy.api",
+    "layouts": "stgcn_deploy.api",
     "load": "stgcn_deploy.api",
     "predict": "stgcn_deploy.api",
     "verify": "stgcn_deploy.api",

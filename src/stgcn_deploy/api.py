@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from stgcn_deploy.measure.verify import VerifyReport
     from stgcn_deploy.skeleton.layout import Layout
 
-__all__ = ["Model", "bench", "doctor", "export", "inspect", "load", "predict", "verify"]
+__all__ = ["Model", "bench", "doctor", "export", "inspect", "layouts", "load", "predict", "verify"]
 
 Motion = Literal["first_difference", "second_difference"]
 Adjacency = Literal["importance", "offset"]
+Space = Literal["logits", "probabilities"]
 Progress = Callable[[str], None]
 EXPORT_INSTALL = "pip install 'stgcn-deploy[export]'"
 
@@ -126,7 +128,7 @@ def inspect(
 
         bundle = Bundle(place)
         return {"kind": "bundle", "file": str(place), **bundle.manifest.model_dump(mode="json"),
-                "labels": list(bundle.labels)}  # fmt: skip
+                "axes": bundle.manifest.axes,                 "labels": list(bundle.labels)}  # fmt: skip
     if place.suffix == ".onnx":
         from stgcn_deploy.backends.inspect_onnx import describe_onnx
 
@@ -140,9 +142,11 @@ def inspect(
 
 
 def export(
-    checkpoint: str | Path,
-    output: str | Path,
+    checkpoint: str | Path | None = None,
+    output: str | Path = "bundle",
     *,
+    stream: Sequence[str] = (),
+    fusion: Space | None = None,
     preset: str = "custom",
     persons: int | None = None,
     frames: int | None = None,
@@ -166,7 +170,11 @@ def export(
     """Turn a checkpoint into a verified bundle.
 
     Args:
-        checkpoint: a file, or a folder of which the best or newest file is taken.
+        checkpoint: a file, or a folder of which the best or newest file is taken; None with `stream`.
+        stream: beside a checkpoint, what it was trained on (joint, bone, joint_motion, bone_motion);
+            without one, an ensemble "joint=J.pt", "bone=B.pt:1.0", ...: one graph that derives the
+            streams from the joints and adds the scores.
+        fusion: where an ensemble adds scores: logits or probabilities; by default as the codebase.
         output: the bundle's directory; must not exist unless `force`.
         preset: realtime (frames 50..200, batch 1), batch (fixed, batch 8), development (nothing
             folded) or custom; options given besides win.
@@ -210,7 +218,24 @@ def export(
         logits=logits,
         external_data=external_data,
     )
-    loaded = _checkpoint(checkpoint, hints, config)
+    if stream and checkpoint is not None and "=" not in "".join(stream):
+        # One word beside a CHECKPOINT: what its network was trained on.
+        from stgcn_deploy.checkpoints.ensemble import stream_name
+
+        if len(stream) != 1:
+            raise UsageError("one CHECKPOINT is trained on one stream; give --stream once.")
+        hints = replace(hints, stream=stream_name(stream[0]))
+        stream = ()
+    if stream:
+        if checkpoint is not None or config is not None:
+            raise UsageError("--stream names the files itself; leave out CHECKPOINT and --config.")
+        from stgcn_deploy.checkpoints.ensemble import load_ensemble, parse_stream
+
+        loaded = load_ensemble([parse_stream(text) for text in stream], hints, fusion)
+    elif checkpoint is None:
+        raise UsageError("nothing to export; name a CHECKPOINT, or files with --stream.")
+    else:
+        loaded = _checkpoint(checkpoint, hints, config)
     return build_bundle(
         loaded,
         Path(output),
@@ -283,7 +308,7 @@ def verify(
         tolerance = Tolerance(rtol or 0.0, 1.0, "given by the caller", atol or 0.0)
     extra: tuple[Probe, ...] = ()
     if data is not None:
-        extra = (Probe(Path(data).name, _native_clip(opened.path, data)),)
+        extra = (Probe(Path(data).name, _batch_of(opened.path, data)),)
     reference = _reference(opened.path, checkpoint) if checkpoint is not None else None
     return verify_bundle(
         opened,
@@ -296,17 +321,15 @@ def verify(
     )
 
 
-def _native_clip(bundle: Path, data: str | Path) -> NDArray[Any]:
-    """A clip file as one native batch, repeated to the bundle's batch size."""
+def _batch_of(bundle: Path, data: str | Path) -> NDArray[Any]:
+    """A clip file as a batch (N, M, T, V, C), repeated to the bundle's batch size."""
     import numpy as np
 
     from stgcn_deploy.data.clips import read_clip
-    from stgcn_deploy.skeleton.axes import to_native
 
     with load(bundle) as model:
         clip = model.prepare(read_clip(data), fit="resample")
-        batch = np.repeat(clip[None], model.manifest.clip.batch, axis=0)
-        return to_native(batch, model.manifest.axes)
+        return np.repeat(clip[None], model.manifest.clip.batch, axis=0)
 
 
 def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -316,6 +339,11 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
     from stgcn_deploy.bundle import Bundle
 
     manifest = Bundle(bundle).manifest
+    if manifest.fusion:
+        raise UsageError(
+            f"{bundle} is an ensemble of {len(manifest.sources)} checkpoints; its golden cases were "
+            "recorded from all of them together. Leave out --checkpoint."
+        )
     strides = next((f["value"] for f in manifest.source.facts if f["name"] == "strides"), None)
     adjacency = next((f["value"] for f in manifest.source.facts if f["name"] == "adjacency"), None)
     hints = _hints(
@@ -333,7 +361,7 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
             f"{checkpoint} is another network: (C, V, classes) = {shape}, the bundle has {wanted}; "
             f"it was made from {manifest.source.file}."
         )
-    return Float64Reference(loaded.network)
+    return Float64Reference(loaded.network, loaded.spec.inputs)
 
 
 def bench(
@@ -396,6 +424,9 @@ def predict(
     *,
     topk: int = 5,
     fit: Literal["exact", "pad", "resample"] = "exact",
+    raw: bool = False,
+    image_size: tuple[int, int] | None = None,
+    clips: int | None = None,
     backend: str = "onnxruntime",
 ) -> Prediction:
     """Classify one clip (M, T, V, C), or one in a .npy, .json or .pkl file.
@@ -403,6 +434,10 @@ def predict(
     Args:
         topk: classes to name.
         fit: for another number of frames than the bundle's: refuse, pad with zeros, or resample.
+        raw: a pose estimator's or a data set's numbers: prepare them as the bundle's codebase does.
+            Annotations (.pkl) are raw by themselves.
+        image_size: (W, H) of the image that raw coordinates are pixels of.
+        clips: of a raw recording, how many to sample and average; None as the codebase tests.
 
     Raises:
         StgcnError: the bundle or the clip cannot be used.
@@ -411,7 +446,47 @@ def predict(
 
     with load(bundle, backend=backend) as model:
         given = read_clip(clip) if isinstance(clip, (str, Path)) else clip
-        return model.predict(given, topk=topk, fit=fit)
+        return model.predict(given, topk=topk, fit=fit, raw=raw, image_size=image_size, clips=clips)
+
+
+def layouts(
+    name: str | None = None,
+    *,
+    edge_set: str | None = None,
+    plot: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """What is known of the layouts: joints, mirrors, bone parents, edges, and who calls them what.
+
+    Args:
+        name: a layout, in any codebase's spelling, or your own .toml / .json file; all without.
+        edge_set: only this one of its edge sets; the first is drawn without.
+        plot: draw it into this .svg or .png file.
+        force: replace that file.
+
+    Returns:
+        Layout name -> description; one entry where `name` is given.
+
+    Raises:
+        StgcnError: an unknown name, an unreadable file, or a picture that cannot be written.
+    """
+    from stgcn_deploy.skeleton.catalogue import describe
+    from stgcn_deploy.skeleton.layouts import LAYOUTS
+
+    layout = _layout(name)
+    if layout is None:
+        if edge_set is not None or plot is not None:
+            raise UsageError("an edge set and a picture are of one layout; name it.")
+        return {known: describe(LAYOUTS[known]) for known in LAYOUTS}
+    from stgcn_deploy.skeleton.layout_drawing import edge_set_of, write_picture
+
+    described = describe(layout)
+    if edge_set is not None:
+        chosen = layout.edge_sets.index(edge_set_of(layout, edge_set))
+        described["edge_sets"] = [described["edge_sets"][chosen]]
+    if plot is not None:
+        write_picture(layout, Path(plot), edge_set=edge_set, force=force)
+    return {layout.name: described}
 
 
 def doctor() -> dict[str, Any]:

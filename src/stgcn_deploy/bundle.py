@@ -2,7 +2,7 @@
 
     model.onnx [model.onnx.data]   the graph
     manifest.json                  everything the run half must know; no silent defaults
-    golden.npz                     inputs in native axes and float64 outputs of the reference form
+    golden.npz                     batches (N, M, T, V, C) and float64 logits of the reference form
     labels.txt                     class names, one a line
 
 Every file is named in the manifest with its sha256; an unknown or missing field, or a changed byte,
@@ -12,11 +12,13 @@ is an error.  A bundle is written beside its place and renamed, so that no half 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,6 +29,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    create_model,
     model_validator,
 )
 
@@ -35,8 +38,12 @@ from stgcn_deploy.errors import (
     FileUnreadableError,
     HashMismatchError,
     ManifestError,
+    UsageError,
 )
-from stgcn_deploy.skeleton.axes import AXIS_ORDERS, named_shape
+from stgcn_deploy.skeleton.axes import AXIS_ORDERS
+from stgcn_deploy.skeleton.contract import TRANSFORMS, Step
+from stgcn_deploy.skeleton.inputs import OPEN_AXES, InputSpec, make_feed
+from stgcn_deploy.skeleton.streams import STREAMS
 
 __all__ = ["SCHEMA_VERSION", "Bundle", "Golden", "Manifest", "sha256_of", "write_bundle"]
 
@@ -81,15 +88,56 @@ class ClipRecord(Strict):
         return self
 
 
+class StepRecord(Strict):
+    """One step from a recording to a clip, see skeleton.contract."""
+
+    name: str
+    params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _known(self) -> StepRecord:
+        try:
+            Step(self.name, self.params)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        try:
+            _params_model(self.name).model_validate(self.params, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"step {self.name!r}, parameter {where!r}: {first['msg']}") from None
+        return self
+
+    @property
+    def step(self) -> Step:
+        """The same, ready to run."""
+        return Step(self.name, self.params)
+
+
+@cache
+def _params_model(name: str) -> type[BaseModel]:
+    """The types of a step's parameters, read off the function that takes them."""
+    function = TRANSFORMS[name]
+    types = get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    fields: dict[str, Any] = {
+        one.name: (types[one.name], ... if one.default is one.empty else one.default)
+        for one in parameters
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
 class ContractRecord(Strict):
     """What the numbers of a clip are.
 
     Attributes:
         preprocessing: how the training codebase makes them, in words.
+        steps: the same, to be repeated on a recording; empty where that is not known.
         pad_frames, pad_persons: what fills a short clip.
     """
 
     preprocessing: str
+    steps: tuple[StepRecord, ...]
     pad_frames: Literal["zeros"]
     pad_persons: Literal["zeros"]
 
@@ -120,12 +168,41 @@ class ParityRecord(Strict):
 
 
 class SourceRecord(Strict):
-    """Where the weights come from; `facts` is what was read, given and assumed."""
+    """Where weights come from; `facts` is what was read, given and assumed.
+
+    Attributes:
+        stream: what of the clip these weights see; weight: of their scores, in an ensemble.
+    """
 
     file: str
     sha256: str
     codebase: str
+    stream: str
+    weight: float
     facts: tuple[dict[str, Any], ...]
+
+
+class InputRecord(Strict):
+    """One input of the graph, see skeleton.inputs.InputSpec."""
+
+    name: str
+    axes: str
+    channels: int
+    stream: str
+    trim: int
+
+    @model_validator(mode="after")
+    def _known(self) -> InputRecord:
+        if self.axes not in AXIS_ORDERS:
+            raise ValueError(f"axes {self.axes!r} is none of {', '.join(AXIS_ORDERS)}")
+        if self.stream not in STREAMS:
+            raise ValueError(f"stream {self.stream!r} is none of {', '.join(STREAMS)}")
+        return self
+
+    @property
+    def spec(self) -> InputSpec:
+        """The same, with what makes it from a clip."""
+        return InputSpec(**self.model_dump())
 
 
 class FileRecord(Strict):
@@ -141,15 +218,16 @@ class Manifest(Strict):
     schema_version: Literal[1]
     name: str
     family: str
-    streams: tuple[str, ...]
     motion: str | None
-    source: SourceRecord
+    sources: tuple[SourceRecord, ...]
+    fusion: Literal["logits", "probabilities"] | None
     layout: LayoutRecord
-    axes: str
+    inputs: tuple[InputRecord, ...]
     clip: ClipRecord
     contract: ContractRecord
     num_classes: int
     output: Literal["probabilities", "logits"]
+    activation: Literal["softmax", "sigmoid"]
     graph_form: str
     graph_form_ms: dict[str, float]
     opset: int
@@ -175,8 +253,8 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        if self.axes not in AXIS_ORDERS:
-            raise ValueError(f"axes {self.axes!r} is none of {', '.join(AXIS_ORDERS)}")
+        if not self.inputs or not self.sources:
+            raise ValueError("no inputs, or no sources")
         if len(self.layout.joints) != self.clip.joints:
             raise ValueError(
                 f"layout has {len(self.layout.joints)} joints, clip {self.clip.joints}"
@@ -184,27 +262,55 @@ class Manifest(Strict):
         return self
 
     @property
-    def input_shape(self) -> tuple[int | str, ...]:
-        """Native shape; an open axis is its name ("batch", "frames", "persons")."""
-        names = {"N": "batch", "T": "frames", "M": "persons"}
+    def source(self) -> SourceRecord:
+        """The first source; the only one but for ensembles."""
+        return self.sources[0]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What turns a recording into clips; empty where that is not known."""
+        return tuple(record.step for record in self.contract.steps)
+
+    @property
+    def axes(self) -> str:
+        """Axis order of the first input."""
+        return self.inputs[0].axes
+
+    @property
+    def input_specs(self) -> tuple[InputSpec, ...]:
+        """All inputs of the graph."""
+        return tuple(record.spec for record in self.inputs)
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """Native shape of each input; an open axis is its name ("batch", "frames", "persons")."""
         sizes: dict[str, int | str] = {
             "N": self.clip.batch,
             "M": self.clip.persons,
             "T": self.clip.frames,
             "V": self.clip.joints,
-            "C": self.clip.channels,
         }
-        for axis in self.clip.dynamic:
-            sizes[axis] = names[axis]
-        return named_shape(self.axes, sizes)
+        sizes |= {axis: OPEN_AXES[axis] for axis in self.clip.dynamic}
+        return {spec.name: spec.shape(sizes) for spec in self.input_specs}
+
+    def shapes_at(self, batch: int) -> dict[str, list[int]]:
+        """Native shape of each input for `batch` clips of the traced size."""
+        sizes: dict[str, int | str] = {
+            "N": batch, "M": self.clip.persons, "T": self.clip.frames, "V": self.clip.joints
+        }  # fmt: skip
+        return {spec.name: [int(n) for n in spec.shape(sizes)] for spec in self.input_specs}
+
+    def feed(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """A batch (N, M, T, V, C) as the graph's inputs, by name."""
+        return make_feed(self.input_specs, batch)
 
 
 @dataclass(frozen=True)
 class Golden:
-    """One recorded input, native axes, float32, and the reference form's float64 logits (N, classes)."""
+    """One recorded batch (N, M, T, V, C) and the reference form's float64 logits (N, classes)."""
 
     name: str
-    input: NDArray[np.float32]
+    batch: NDArray[np.float32]
     logits: NDArray[np.float64]
 
 
@@ -271,7 +377,7 @@ class Bundle:
             ):
                 names = [str(name) for name in file["names"]]
                 return tuple(
-                    Golden(name, file[f"input_{index}"], file[f"logits_{index}"])
+                    Golden(name, file[f"batch_{index}"], file[f"logits_{index}"])
                     for index, name in enumerate(names)
                 )
         except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
@@ -334,7 +440,7 @@ def write_golden(folder: Path, cases: tuple[Golden, ...]) -> None:
     """golden.npz."""
     arrays: dict[str, NDArray[Any]] = {"names": np.array([case.name for case in cases])}
     for index, case in enumerate(cases):
-        arrays[f"input_{index}"] = case.input.astype(np.float32)
+        arrays[f"batch_{index}"] = case.batch.astype(np.float32)
         arrays[f"logits_{index}"] = case.logits.astype(np.float64)
     np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]
 

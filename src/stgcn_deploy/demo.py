@@ -181,7 +181,7 @@ def _sections(
         ("layout", found["layout"]),
         (
             "input",
-            f"{manifest['axes']}, C={found['C']} T={found['T']} V={found['V']} M={found['M']}",
+            f"{found['axes']}, C={found['C']} T={found['T']} V={found['V']} M={found['M']}",
         ),
         ("parameters", f"{found['parameters']:,}"),
         ("MACs", f"{found['macs'] / 1e9:.3f} G a clip"),

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from checkpoints import TINY
 from docs.pages import PAGES, ROOT
+from parity.test_reference import EXPECTED
 
 from stgcn_deploy import errors
+from stgcn_deploy.checkpoints.accounting import Tensors
+from stgcn_deploy.checkpoints.base import Hints
+from stgcn_deploy.checkpoints.codebases import CODEBASES, KNOWN_FOREIGN, UNSUPPORTED, recognise
+from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.skeleton.axes import AXIS_ORDERS
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +42,8 @@ def test_generated_parts_are_fresh(
 def test_every_part_is_on_a_page(generate: ModuleType) -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     unused = [name for name in generate.PARTS if f"<!-- generated:{name} -->" not in text]
-    # The matrix is these two together.
-    assert set(unused) <= {"backends", "codebases"}
+    # The matrix has it.
+    assert set(unused) <= {"backends"}
 
 
 def test_a_stale_part_fails_the_check_and_is_rewritten(
@@ -84,6 +92,45 @@ def test_a_field_of_the_manifest_without_a_meaning_is_noticed(
     monkeypatch.delitem(generate.MEANINGS, "clip.fps")
     monkeypatch.setitem(generate.MEANINGS, "clip.colour", "what is not there")
     assert generate.stale_meanings() == ["clip.colour", "clip.fps"]
+
+
+def test_the_families_of_codebases_are_those_of_the_registries(generate: ModuleType) -> None:
+    assert list(generate.FAMILIES_OF) == list(CODEBASES)
+    listed = {family for families, _ in generate.FAMILIES_OF.values() for family in families}
+    assert listed | set(generate.COMPOSED) == set(FAMILIES)
+    assert not listed & set(generate.COMPOSED)
+    assert {axes for _, axes in generate.FAMILIES_OF.values()} <= set(AXIS_ORDERS)
+
+
+def test_the_families_of_codebases_are_those_of_the_references(generate: ModuleType) -> None:
+    for name, (codebase, _, family) in EXPECTED.items():
+        assert family in generate.FAMILIES_OF[codebase][0], name
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_families_of_codebases_are_those_of_tiny_files(generate: ModuleType, name: str) -> None:
+    tensors = Tensors(TINY[name](), name)
+    codebase = recognise(tensors)
+    spec = codebase.describe(tensors, Hints()).spec
+    families, axes = generate.FAMILIES_OF[codebase.name]
+    assert spec.family in families
+    assert spec.axes == axes
+
+
+def test_every_codebase_and_family_is_in_the_matrix(generate: ModuleType) -> None:
+    rows = generate.part_codebases().splitlines()[2:]
+    found = [tuple(re.findall(r"`([^`]*)`", row)[:2]) for row in rows]
+    assert found == [
+        (name, family)
+        for name, (families, _) in generate.FAMILIES_OF.items()
+        for family in families
+    ]
+
+
+def test_every_refused_network_is_in_its_table(generate: ModuleType) -> None:
+    text = generate.part_unsupported()
+    assert all(f"| {title} |" in text and reason in text for _, title, reason in UNSUPPORTED)
+    assert all(f"| {title} |" in text for _, title in KNOWN_FOREIGN)
 
 
 def _row(name: str, median: float, error: str | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +41,33 @@ def toml_layout() -> str:
     return next(block.text for block in blocks(page) if block.language == "toml")
 
 
-def _of_15_joints(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """An 18-joint network cut to 15 joints: its graph then fits no known layout."""
+def _of_16_joints(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An 18-joint network cut to 16 joints: its graph then fits no known layout."""
     cut = {}
     for key, tensor in state.items():
         if key.startswith("data_bn") and tensor.ndim:
-            cut[key] = tensor[: 15 * 3].clone()
+            cut[key] = tensor[: 16 * 3].clone()
         elif tensor.shape[-2:] == (18, 18):
-            cut[key] = tensor[:, :15, :15].clone()
+            cut[key] = tensor[:, :16, :16].clone()
         else:
             cut[key] = tensor
     return cut
+
+
+def _recordings(folder: Path) -> None:
+    """The same two persons in pixels of a 1920x1080 image: bare numbers, and a data set's annotation."""
+    rng = np.random.default_rng(1)
+    points = rng.uniform((0, 0), (1920, 1080), (2, 240, 17, 2)).astype(np.float32)
+    score = rng.uniform(0.3, 1, (2, 240, 17)).astype(np.float32)
+    np.save(folder / "recording.npy", np.concatenate([points, score[..., None]], axis=3))
+    annotation = {
+        "keypoint": points,
+        "keypoint_score": score,
+        "img_shape": (1080, 1920),
+        "total_frames": 240,
+        "label": 0,
+    }
+    (folder / "annotation.pkl").write_bytes(pickle.dumps(annotation))
 
 
 def make_world(folder: Path) -> None:
@@ -61,7 +78,10 @@ def make_world(folder: Path) -> None:
         state = twostream(widths=WIDTHS)
         state["origin_stream.fcn.bias"] += seed
         save(state, folder / "models" / f"{name}.pt")
-    save(_of_15_joints(stgcn(widths=WIDTHS)), folder / "models" / "jhmdb.pt")
+    save(_of_16_joints(stgcn(widths=WIDTHS)), folder / "models" / "mpii.pt")
+    for seed, name in enumerate(("joint", "bone", "joint_motion")):
+        save(pyskl(widths=WIDTHS, seed=seed), folder / "models" / f"coco_{name}.pth")
+    _recordings(folder)
     save(stgcn(widths=WIDTHS), folder / "checkpoints" / "st_gcn.kinetics-6fa43f73.pth")
     fight = pyskl(
         widths=(6, 6, 12), channels=2, adjacency="plain", graph_residual=True, branches=True,
@@ -70,7 +90,7 @@ def make_world(folder: Path) -> None:
     save(fight, folder / "work_dirs" / "best_acc_top1_epoch_14.pth")
     config = folder / "configs" / "stgcnpp_enhanced_fight_detection_stable.py"
     config.write_text(CONFIG, encoding="utf-8")
-    (folder / "jhmdb15.toml").write_text(toml_layout(), encoding="utf-8")
+    (folder / "mpii16.toml").write_text(toml_layout(), encoding="utf-8")
     (folder / "labels.txt").write_text("walk\nrun\nsit\nstand\nfall\n", encoding="utf-8")
     clip = np.random.default_rng(0).normal(0, 0.3, (1, 150, 33, 3)).astype(np.float32)
     np.save(folder / "clip.npy", clip)

@@ -449,7 +449,7 @@ BUNDLES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "broken manifest": (lambda b: (b / "manifest.json").write_text("{"), "not valid JSON"),
     "unknown field": (_manifest(lambda m: m.update(colour="red")), "field 'colour'"),
-    "missing field": (_manifest(lambda m: m.pop("axes")), "field 'axes'"),
+    "missing field": (_manifest(lambda m: m.pop("inputs")), "field 'inputs'"),
     "wrong value": (_manifest(lambda m: m["clip"].update(frames="many")), "clip.frames"),
     "later schema": (_manifest(lambda m: m.update(schema_version=9)), "schema version 9"),
     "file name outside": (_manifest(_file_outside), r"'\.\./model\.onnx' leaves the bundle"),
@@ -603,12 +603,12 @@ CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "broken pickle": (_file("clip.pkl", b"\x80\x04"), "no complete pickle"),
     "bomb": (_bombed, r"asks for posix\.system"),
     "no keypoint": (_file("clip.pkl", pickle.dumps({"a": 1})), 'no "keypoint"'),
-    "pixels": (
+    "pixels of another layout": (
         _file(
             "clip.pkl",
-            pickle.dumps({"keypoint": _clip(2, 20, 18, 3), "img_shape": (240, 320)}),
+            pickle.dumps({"keypoint": _clip(2, 20, 17, 3), "img_shape": (240, 320)}),
         ),
-        "annotation in pixels.*normalised values as .npy",
+        r"V=17 is that of coco17.*a raw clip \(M, T, 18, C\) of layout openpose18",
     ),
     "missing": (lambda folder: folder / "absent.npy", "absent.npy does not exist"),
     "folder": (lambda folder: folder, "does not exist; give a clip|unknown kind"),
@@ -622,6 +622,18 @@ def test_a_file_that_is_no_clip_of_this_bundle_is_refused(
     write, message = CLIPS[kind]
     _refused(cli("predict", example().bundle, write(tmp_path)), WRONG_USE, message)
     assert not (tmp_path / "ran").exists()
+
+
+def test_pixels_are_refused_where_the_steps_of_the_codebase_are_not_known(
+    cli: Cli, example: Callable[..., Any], tmp_path: Path
+) -> None:
+    bundle = copied(example().bundle, tmp_path)
+    edit_manifest(bundle, lambda m: m["contract"].update(steps=[]))
+    value = {"keypoint": _clip(2, 20, 18, 3), "img_shape": (240, 320)}
+    (tmp_path / "clip.pkl").write_bytes(pickle.dumps(value))
+    finished = cli("predict", bundle, tmp_path / "clip.pkl")
+    message = "raw, .*does not know how its codebase .st-gcn. prepares.*prepared numbers as .npy"
+    _refused(finished, WRONG_USE, message)
 
 
 def test_an_image_without_size_cannot_be_normalised(
@@ -639,6 +651,10 @@ def test_an_image_without_size_cannot_be_normalised(
         (("--topk", "0"), "topk must be at least 1"),
         (("--fit", "crop"), "'crop' is not one of"),
         (("--backend", "tensort"), "unknown backend 'tensort'"),
+        (("--image-size", "1920"), "--image-size takes WIDTHxHEIGHT"),
+        (("--image-size", "0x10", "--raw"), "--image-size takes WIDTHxHEIGHT"),
+        (("--image-size", "320x240"), "an image size is for raw clips"),
+        (("--clips", "2"), "sampled out of a raw recording.*--raw"),
     ],
 )
 def test_a_wrong_option_of_predict_is_refused(
@@ -715,8 +731,10 @@ def test_a_missing_onnx_model_is_named(cli: Cli, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("exprot",), "No such command 'exprot'"),
-        (("export",), "Missing argument"),
-        (("export", "a.pt"), "Missing option '-o'|--output"),
+        (("export",), "nothing to export; name a CHECKPOINT, or files with --stream"),
+        (("export", "-o"), "-o.*requires an argument"),
+        (("export", "a.pt", "--stream", "joint=b.pt"), "--stream names the files itself"),
+        (("export", "--stream", "joint"), "joint"),
         (("inspect", "a", "b"), "unexpected extra argument"),
     ],
 )

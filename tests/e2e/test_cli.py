@@ -21,7 +21,7 @@ from stgcn_deploy.cli.options import int_list
 from stgcn_deploy.errors import UsageError
 
 Cli = Callable[..., Any]
-VERBS = ("inspect", "export", "verify", "bench", "predict", "doctor")
+VERBS = ("inspect", "export", "verify", "bench", "predict", "doctor", "layouts")
 # What a command line needs besides: how results are shown and where reports go.
 CLI_ONLY = {
     "inspect": {"as_json"},
@@ -30,9 +30,12 @@ CLI_ONLY = {
     "bench": {"as_json", "csv", "plot", "raw", "force"},
     "predict": {"as_json"},
     "doctor": {"as_json"},
+    "layouts": {"as_json"},
 }
 # Parameters that are text on a command line; their defaults mean the same.
 TEXT = {("bench", "batch"), ("export", "strides")}
+# Options that may be given several times; none of them is None to the parser.
+REPEATED = {("export", "stream")}
 SMALL = ("--frames", "20", "--persons", "2", "--graph-form", "aggregate")
 
 
@@ -60,6 +63,10 @@ def test_a_command_has_the_defaults_of_its_function(verb: str) -> None:
         ours, theirs = command[name].default, function[name].default
         if (verb, name) in TEXT:
             ours = int_list(ours, name)
+        if (verb, name) in REPEATED:
+            ours = () if ours is None else tuple(ours)
+        if isinstance(ours, Path):
+            ours = str(ours)
         assert ours == theirs, name
 
 

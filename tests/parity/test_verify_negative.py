@@ -310,7 +310,7 @@ def test_a_second_operator_set_is_noticed(bundle: Path) -> None:
 
 def test_an_axis_that_is_open_in_words_only_is_noticed(bundle: Path) -> None:
     edit_manifest(bundle, lambda m: m["clip"].update(dynamic={"N": [1, 1]}))
-    assert "input shape" in _failed(_verified(bundle))
+    assert "shape of input" in _failed(_verified(bundle))
 
 
 def test_an_axis_that_is_fixed_in_words_only_is_noticed(
@@ -318,7 +318,7 @@ def test_an_axis_that_is_fixed_in_words_only_is_noticed(
 ) -> None:
     damaged = copied(example(dynamic="frames").bundle, tmp_path)
     edit_manifest(damaged, lambda m: m["clip"].update(dynamic={}))
-    assert "input shape" in _failed(_verified(damaged))
+    assert "shape of input" in _failed(_verified(damaged))
 
 
 def test_an_open_axis_that_breaks_at_its_ends_is_noticed(
@@ -373,7 +373,7 @@ def test_no_golden_case_is_a_failure_even_with_the_checkpoint(
 def test_a_golden_case_that_was_changed_is_noticed(bundle: Path) -> None:
     def change(case: Golden) -> Golden:
         factor = 1.01 if case.name == "random" else 1.0
-        return Golden(case.name, case.input, case.logits * factor)
+        return Golden(case.name, case.batch, case.logits * factor)
 
     assert _failed(_verified(_golden(bundle, change))) == {PARITY}
 
@@ -391,13 +391,13 @@ def test_a_golden_case_that_was_changed_is_noticed(bundle: Path) -> None:
 def test_golden_logits_of_another_shape_or_none_fail(
     bundle: Path, logits: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    _golden(bundle, lambda case: Golden(case.name, case.input, logits(case.logits)))
+    _golden(bundle, lambda case: Golden(case.name, case.batch, logits(case.logits)))
     report = _verified(bundle)
     assert PARITY in _failed(report)
 
 
 def test_a_golden_input_of_another_shape_is_a_failure_in_words(bundle: Path) -> None:
-    _golden(bundle, lambda case: Golden(case.name, case.input[:, :2], case.logits))
+    _golden(bundle, lambda case: Golden(case.name, case.batch[..., :2], case.logits))
     assert _refusal(bundle)
 
 
@@ -407,11 +407,12 @@ def _swindled(bundle: Path, edit: Edit) -> Path:
     from stgcn_deploy.backends.base import OpenOptions
     from stgcn_deploy.backends.registry import BACKENDS
 
+    feed = Bundle(bundle).manifest.feed
     with BACKENDS["onnxruntime"].open(bundle / "model.onnx", OpenOptions(tap="logits")) as session:
 
         def again(case: Golden) -> Golden:
-            found = session.run({"input": case.input})["logits"]
-            return Golden(case.name, case.input, found.astype(np.float64))
+            found = session.run(feed(case.batch))["logits"]
+            return Golden(case.name, case.batch, found.astype(np.float64))
 
         return _golden(bundle, again)
 

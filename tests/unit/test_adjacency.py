@@ -162,7 +162,15 @@ def test_one_moved_edge_is_no_longer_exact() -> None:
 
 def test_a_number_of_joints_that_no_layout_has_is_not_recognised() -> None:
     assert identify(np.zeros((3, 19, 19))) is None
-    assert identify(np.zeros((7, 25, 25))) is None
+
+
+def test_a_number_of_subsets_that_no_strategy_has_leaves_the_number_of_joints() -> None:
+    found = identify(np.zeros((8, 25, 25)))
+    assert found is not None
+    assert (found.strategy, found.exact) == ("unknown", False)
+    fitting = {name for name in LAYOUTS if LAYOUTS[name].num_joints == 25}
+    assert {found.layout.name, *found.others} == fitting
+    assert all(name in str(found) for name in fitting)
 
 
 def test_a_layout_of_the_users_own_is_recognised() -> None:

@@ -19,12 +19,12 @@ from stgcn_deploy.measure.bench import BenchReport, Contender, Row, model_conten
 from stgcn_deploy.measure.contenders import bundle_contenders
 from stgcn_deploy.measure.environment import CPU_FLAGS, environment
 
-SHAPE = (1, 3, 20, 18, 2)
+SHAPES = {"input": [1, 3, 20, 18, 2]}
 QUICK = {"duration": 0.02, "rounds": 2}
 
 
 def _contender(example: Callable[..., Any], name: str, **others: Any) -> Contender:
-    settings = {"backend": "onnxruntime", "shape": SHAPE, "batch": 1, "threads": 1} | others
+    settings = {"backend": "onnxruntime", "shapes": SHAPES, "batch": 1, "threads": 1} | others
     return model_contender(name, str(example().bundle / "model.onnx"), **settings)
 
 
@@ -61,7 +61,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., C
     monkeypatch.chdir(tmp_path)
 
     def make(number: int, name: str | None = None, **options: Any) -> Contender:
-        settings = {"id": number, "threads": 1, "shape": [1]} | options
+        settings = {"id": number, "threads": 1, "shapes": {"input": [1]}} | options
         return Contender(name or f"no {number}", "scripted_worker", settings, batch=1, macs=10**6)
 
     return make
@@ -122,7 +122,7 @@ def test_a_contender_that_cannot_load_is_a_row_with_its_reason(
     example: Callable[..., Any],
 ) -> None:
     absent = model_contender(
-        "absent", "absent.onnx", backend="onnxruntime", shape=SHAPE, batch=1, threads=1
+        "absent", "absent.onnx", backend="onnxruntime", shapes=SHAPES, batch=1, threads=1
     )
     report = run_bench([absent, _contender(example, "here")], **QUICK)
     assert "cannot load absent.onnx" in (report.rows[0].error or "")
@@ -247,7 +247,7 @@ def test_where_the_first_row_did_not_run_there_are_no_ratios(
 
 def test_a_bundle_is_fed_the_shape_of_its_manifest(example: Callable[..., Any]) -> None:
     (found,) = bundle_contenders(example().bundle, "onnxruntime", [1], 1)
-    assert found.options["shape"] in (list(SHAPE), SHAPE)
+    assert found.options["shapes"] == SHAPES
     assert found.macs > 0
     assert Path(found.options["model"]).is_absolute()
 
@@ -255,7 +255,7 @@ def test_a_bundle_is_fed_the_shape_of_its_manifest(example: Callable[..., Any]) 
 def test_an_open_batch_is_timed_at_each_size(example: Callable[..., Any]) -> None:
     bundle = example("pyskl", dynamic="batch").bundle
     found = bundle_contenders(bundle, "onnxruntime", [1, 4], 1)
-    assert [c.options["shape"][0] for c in found] == [1, 4]
+    assert [c.options["shapes"]["input"][0] for c in found] == [1, 4]
     assert len({c.name for c in found}) == 2
     report = run_bench(found, **QUICK)
     assert [row.batch for row in report.rows] == [1, 4]

@@ -57,7 +57,7 @@ def test_an_untouched_bundle_is_read(bundle: Path) -> None:
     assert set(found.manifest.files) == set(FILES)
     assert found.model_path.is_file()
     assert found.labels == tuple(f"class {index}" for index in range(5))
-    assert found.manifest.input_shape == (1, 3, 20, 18, 2)
+    assert found.manifest.input_shapes == {"input": (1, 3, 20, 18, 2)}
 
 
 def test_the_manifest_says_what_it_was_made_of(bundle: Path) -> None:
@@ -74,7 +74,8 @@ def test_golden_cases_come_back_as_they_were_recorded(bundle: Path) -> None:
     cases = Bundle(bundle).golden()
     assert {"random", "lifelike", "extreme", "zeros", "padded", "absent"} <= {c.name for c in cases}
     for case in cases:
-        assert case.input.dtype == np.float32
+        assert case.batch.dtype == np.float32
+        assert case.batch.shape == (1, 2, 20, 18, 3)
         assert case.logits.dtype == np.float64
         assert case.logits.shape == (1, 5)
 
@@ -134,12 +135,21 @@ def test_every_field_is_required(bundle: Path, field: str) -> None:
         Bundle(bundle)
 
 
-NESTED = ("source", "layout", "clip", "contract", "precision", "parity")
+NESTED = ("sources.0", "inputs.0", "layout", "clip", "contract", "precision", "parity")
+
+
+def _part(manifest: dict[str, Any], where: str) -> dict[str, Any]:
+    """The record at a dotted place; "" is the manifest itself."""
+    found: Any = manifest
+    for step in where.split(".") if where else ():
+        found = found[int(step) if step.isdigit() else step]
+    assert isinstance(found, dict)
+    return found
 
 
 @pytest.mark.parametrize("where", ["", *NESTED])
 def test_an_unknown_field_is_refused_wherever_it_stands(bundle: Path, where: str) -> None:
-    edit_manifest(bundle, lambda m: (m[where] if where else m).update(surprise=1))
+    edit_manifest(bundle, lambda m: _part(m, where).update(surprise=1))
     with pytest.raises(ManifestError, match=r"surprise.*Extra inputs"):
         Bundle(bundle)
 
@@ -150,7 +160,14 @@ def test_an_unknown_field_is_refused_wherever_it_stands(bundle: Path, where: str
         (lambda m: m.update(schema_version=2), "schema version 2, this stgcn-deploy reads 1"),
         (lambda m: m.update(schema_version="1"), "schema version '1'"),
         (lambda m: m.update(schema_version=None), "schema version None"),
-        (lambda m: m.update(axes="NCTV"), "axes 'NCTV' is none of"),
+        (lambda m: m["inputs"][0].update(axes="NCVT"), "axes 'NCVT' is none of"),
+        (lambda m: m["inputs"][0].update(stream="bones"), "stream 'bones' is none of"),
+        (lambda m: m.update(inputs=[]), "no inputs"),
+        (lambda m: m.update(sources=[]), "no sources"),
+        (lambda m: m.update(fusion="mean"), "fusion"),
+        (lambda m: m.update(activation="relu"), "activation"),
+        (lambda m: m["contract"].update(steps=[{"name": "smaple", "params": {}}]), "did you mean"),
+        (lambda m: m["contract"].update(steps=[{"name": "stream"}]), "params"),
         (lambda m: m.update(output="sigmoid"), "output"),
         (lambda m: m.update(num_classes="many"), "num_classes"),
         (lambda m: m["clip"].update(joints=17), "layout has 18 joints, clip 17"),
@@ -251,7 +268,7 @@ def test_golden_cases_that_cannot_be_read_are_an_error_of_ours(
 
 
 def test_golden_cases_without_their_names_are_an_error_of_ours(bundle: Path) -> None:
-    np.savez(bundle / "golden.npz", input_0=np.zeros(3))
+    np.savez(bundle / "golden.npz", batch_0=np.zeros(3))
     reseal(bundle)
     with pytest.raises(StgcnError, match=r"golden\.npz"):
         Bundle(bundle).golden()
@@ -398,4 +415,4 @@ def test_golden_cases_are_written_in_their_order(tmp_path: Path) -> None:
     write_golden(tmp_path, cases)
     with np.load(tmp_path / "golden.npz", allow_pickle=False) as file:
         assert list(file["names"]) == ["b", "a", "c"]
-        assert file["input_2"][0, 0] == 2
+        assert file["batch_2"][0, 0] == 2

@@ -13,6 +13,12 @@ JOINTS = {
     "ntu25": 25,
     "ntu24": 24,
     "coco17": 17,
+    "cococut14": 14,
+    "human36m17": 17,
+    "jhmdb15": 15,
+    "nvidia34": 34,
+    "openpose25": 25,
+    "ucla20": 20,
     "mediapipe33": 33,
     "handmp21": 21,
 }

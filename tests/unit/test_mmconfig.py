@@ -516,7 +516,8 @@ def test_strides_follow_the_stage_plan(
         ("'nturgb+d'", "ntu25"),
         ("'openpose'", "openpose18"),
         ("'handmp'", "handmp21"),
-        ("'nw-ucla'", None),
+        ("'nw-ucla'", "ucla20"),
+        ("'kinect-v9'", None),
         ("dict(num_node=3)", None),
     ],
 )

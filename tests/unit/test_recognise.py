@@ -60,20 +60,8 @@ FOREIGN = {
     "st_conv_blocks.0.tmp_conv1.causal_conv.weight": "traffic",
     "module.tmp_conv1.align.align_conv.weight": "traffic",
     "st_blocks.0.graph_conv.cheb_graph_conv.weight": "traffic",
-    "pts_stream.st_gcn_networks.0.gcn.conv.weight": "TSSTG",
-    "gcn0.conv_list.0.weight": "legacy ST-GCN",
-    "l1.gcn1.convs.0.conv1.weight": "CTR-GCN",
-    "l1.gcn1.alpha": "AAGCN",
-    "l1.gcn1.conv_a.0.weight": "AGCN",
-    "backbone.net.0.gcn1.convs.0.conv1.weight": "PYSKL CTR-GCN",
-    "backbone.gcn.0.tcn.add_coeff": "DG-STGCN",
-    "backbone.gcn.0.gcn.conv_d.0.weight": "PYSKL AAGCN",
     "sgcn1.0.mlp.layers.0.weight": "MS-G3D",
-    "backbone.gcn3d1.gcn3d.0.weight": "MS-G3D",
-    "backbone.st_gcn_networks.0.gcn.conv.weight": "MMAction2 0.x",
-    "backbone.agcn_networks.0.gcn.conv_a.0.weight": "MMAction2 0.x",
     "norm_in.weight": "Realtime-ST-GCN",
-    "layers.layer1.gcn.g_conv.0.weight": "continual-skeletons",
 }
 
 
@@ -85,6 +73,14 @@ def test_a_known_stranger_is_called_by_its_name(key: str) -> None:
     assert FOREIGN[key] in message
     assert "not supported" in message
     assert f"Supported: {', '.join(CODEBASES)}" in message
+
+
+def test_a_network_that_cannot_be_supported_is_refused_with_the_reason() -> None:
+    key = "layers.layer1.gcn.g_conv.0.weight"
+    with pytest.raises(
+        UnsupportedCheckpointError, match=r"continual-skeletons.*no file says which"
+    ):
+        recognise(Tensors({key: torch.ones(1), "other": torch.ones(1)}, "file.pt"))
 
 
 def test_every_known_stranger_is_tested() -> None:

@@ -284,9 +284,19 @@ def test_an_annotation_in_pixels_is_normalised_as_in_training(
         assert not np.array_equal(opened.predict(pixels).scores, found)
 
 
-def test_pixels_are_refused_where_the_codebase_normalises_otherwise(model: Model) -> None:
-    with pytest.raises(ClipError, match="annotation in pixels"):
-        model.predict(ClipFile(_clip(), None, (320, 240)))
+def test_raw_clips_are_refused_where_the_steps_of_the_codebase_are_not_known(
+    example: Callable[..., Any], tmp_path: Path
+) -> None:
+    bundle = edit_manifest(
+        copied(example().bundle, tmp_path), lambda m: m["contract"].update(steps=[])
+    )
+    refused = r"raw, .*how its codebase \(st-gcn\) prepares such clips.*prepared numbers as \.npy"
+    with load(bundle, threads=1) as opened:
+        with pytest.raises(ClipError, match=refused):
+            opened.predict(ClipFile(_clip(), None, (320, 240)))
+        with pytest.raises(ClipError, match=refused):
+            opened.predict(_clip(), raw=True)
+        assert len(opened.predict(_clip()).scores) == 5
 
 
 # ---- sessions --------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def _prepare(example: Callable[..., Any], **others: Any) -> dict[str, Any]:
     options = {
         "model": str(example().bundle / "model.onnx"),
         "backend": "onnxruntime",
-        "shape": [1, 3, 20, 18, 2],
+        "shapes": {"input": [1, 3, 20, 18, 2]},
         "threads": 1,
     }
     return {"prepare": options | others}
@@ -77,7 +77,7 @@ def test_the_child_is_bound_to_as_many_cores_as_asked_for(example: Callable[...,
     ("others", "text"),
     [
         ({"model": "absent.onnx"}, "BackendError: ONNX Runtime cannot load absent.onnx"),
-        ({"shape": [1, 3, 20, 17, 2]}, "ClipError"),
+        ({"shapes": {"input": [1, 3, 20, 17, 2]}}, "ClipError"),
         ({"backend": "onnxrntime"}, "did you mean 'onnxruntime'"),
     ],
 )
@@ -103,7 +103,7 @@ def test_the_torch_child_times_a_checkpoint(example: Callable[..., Any]) -> None
         "prepare": {
             "checkpoint": str(example().checkpoint),
             "mode": "eager",
-            "shape": [1, 3, 20, 18, 2],
+            "shapes": {"input": [1, 3, 20, 18, 2]},
             "threads": 1,
         }
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,11 +27,19 @@ MAX_LISTED = 8
 
 
 class Tensors(Mapping[str, Tensor]):
-    """The tensors of a file, with errors that name the file and the closest key."""
+    """The tensors of a file, with errors that name the file and the closest key.
 
-    def __init__(self, tensors: Mapping[str, Tensor], where: str) -> None:
+    Attributes:
+        where: the file, for messages.
+        meta: plain values found beside the tensors.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], where: str, meta: Mapping[str, Any] | None = None
+    ) -> None:
         self._tensors = dict(tensors)
         self.where = where
+        self.meta = dict(meta or {})
         hollow = [key for key, tensor in self._tensors.items() if not tensor.numel()]
         if hollow:
             raise KeyMismatchError(

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.models.spec import Motion, NetworkSpec
+from stgcn_deploy.skeleton.contract import Step
 from stgcn_deploy.skeleton.layout import Layout
 
-__all__ = ["Codebase", "Described", "Fact", "Hints", "Origin"]
+__all__ = ["Codebase", "Described", "Fact", "Hints", "Origin", "Setting"]
 
 MAX_FPS = 10_000
 Origin = Literal["file", "config", "option", "assumed"]
@@ -35,6 +39,7 @@ class Hints:
         frames: T; persons: M; strides: one for each block; layout: its name or the user's own.
         motion: the definition of the motion stream of a two-stream network.
         adjacency: "importance" or "offset" where the file cannot show it.
+        stream: what of the clip the file was trained on: joint, bone, joint_motion, bone_motion.
         origin: where the hints came from, for the record.
     """
 
@@ -45,6 +50,7 @@ class Hints:
     motion: Motion | None = None
     adjacency: Literal["importance", "offset"] | None = None
     fps: float | None = None
+    stream: str | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,13 +70,34 @@ class Hints:
 
 @dataclass(frozen=True)
 class Described:
-    """A codebase's reading of a file's shapes."""
+    """A codebase's reading of a file's shapes.
+
+    Attributes:
+        adjacency: the graph of the first block, (K, V, V), which the layout is recognised by; where
+            a file does not hold it, the one that the codebase assumes.
+    """
 
     spec: NetworkSpec
     facts: tuple[Fact, ...]
     frames: int
     persons: int
-    adjacency_key: str
+    adjacency: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What clips a network is used with.
+
+    Attributes:
+        layout: the skeleton; None where the graph fits none that is known.
+        frames: T; persons: M.
+        stream: what of the clip the network sees: joint, bone, joint_motion, bone_motion.
+    """
+
+    layout: Layout | None
+    frames: int
+    persons: int
+    stream: str = "joint"
 
 
 class Codebase(Protocol):
@@ -94,6 +121,9 @@ class Codebase(Protocol):
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """Where each tensor of the reference form comes from."""
+
+    def steps(self, spec: NetworkSpec, setting: Setting) -> tuple[Step, ...]:
+        """What its tests do to a recording, see skeleton.contract; empty where that is not known."""
 
 
 def with_strides(spec: NetworkSpec, hints: Hints) -> tuple[NetworkSpec, Fact]:

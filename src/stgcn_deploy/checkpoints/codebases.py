@@ -6,7 +6,7 @@ import re
 
 from stgcn_deploy.checkpoints.accounting import Tensors
 from stgcn_deploy.checkpoints.base import Codebase
-from stgcn_deploy.errors import UnrecognisedCheckpointError
+from stgcn_deploy.errors import UnrecognisedCheckpointError, UnsupportedCheckpointError
 from stgcn_deploy.registry import Registry
 
 __all__ = ["CODEBASES", "recognise"]
@@ -18,8 +18,27 @@ CODEBASES: Registry[Codebase] = Registry(
     {
         "st-gcn": f"{_HERE}.stgcn:CODEBASE",
         "st-gcn-twostream": f"{_HERE}.twostream:CODEBASE",
+        "st-gcn-legacy": f"{_HERE}.legacy:CODEBASE",
+        "tsstg": f"{_HERE}.tsstg:CODEBASE",
+        "tao": f"{_HERE}.tao:CODEBASE",
+        "mmaction2-0.x": f"{_HERE}.mmaction0:CODEBASE",
         "pyskl": f"{_HERE}.pyskl:PYSKL",
         "mmaction2": f"{_HERE}.pyskl:MMACTION2",
+        "2s-agcn": f"{_HERE}.agcn:CODEBASE",
+        "pyskl-aagcn": f"{_HERE}.pyskl_aagcn:PYSKL",
+        "mmaction2-aagcn": f"{_HERE}.pyskl_aagcn:MMACTION2",
+        "mmaction2-0.x-agcn": f"{_HERE}.mmaction0_agcn:CODEBASE",
+        "ctr-gcn": f"{_HERE}.ctrgcn:CTRGCN",
+        "ctr-gcn-baseline": f"{_HERE}.ctrgcn:BASELINE",
+        "pyskl-ctrgcn": f"{_HERE}.pyskl_ctrgcn:PYSKL",
+        "mmaction2-ctrgcn": f"{_HERE}.pyskl_ctrgcn:MMACTION2",
+        "pyskl-dgstgcn": f"{_HERE}.pyskl_dgstgcn:CODEBASE",
+        "pyskl-msg3d": f"{_HERE}.pyskl_msg3d:PYSKL",
+        "mmaction2-msg3d": f"{_HERE}.pyskl_msg3d:MMACTION2",
+        "paddle-stgcn": f"{_HERE}.paddle:STGCN",
+        "paddle-agcn": f"{_HERE}.paddle:AGCN",
+        "paddle-agcn2s": f"{_HERE}.paddle:AGCN2S",
+        "paddle-ctrgcn": f"{_HERE}.paddle:CTRGCN",
     },
 )
 
@@ -27,19 +46,25 @@ CODEBASES: Registry[Codebase] = Registry(
 KNOWN_FOREIGN = (
     (r"^st_conv_blocks?\.|(^|\.)tmp_conv\d|cheb_graph_conv|align\.align_conv",
      "a traffic-forecasting STGCN (road sensors, not skeletons); it shares only the name"),
-    (r"^pts_stream\.", "TSSTG (Human-Falling-Detect-Tracks)"),
-    (r"^gcn0\.conv_list\.0\.weight", "legacy ST-GCN of early 2018"),
-    (r"(^|\.)l1\.gcn1\.convs\.0\.conv1", "CTR-GCN"),
-    (r"(^|\.)l1a?\.gcn1\.(alpha|conv_ta)", "2s-AGCN's AAGCN"),
-    (r"(^|\.)l1a?\.gcn1\.conv_a\.0", "2s-AGCN's AGCN"),
-    (r"^backbone\.net\.0\.gcn1\.convs", "PYSKL CTR-GCN"),
-    (r"\.tcn\.add_coeff$", "PYSKL DG-STGCN"),
-    (r"^backbone\.gcn\.0\.gcn\.conv_d\.0", "PYSKL AAGCN"),
-    (r"^backbone\.gcn3d|(^|\.)sgcn1\.", "MS-G3D"),
-    (r"^backbone\.st_gcn_networks\.", "MMAction2 0.x or PaddleVideo ST-GCN"),
-    (r"^(backbone\.)?agcn(_networks)?\.0\.", "MMAction2 0.x or PaddleVideo AGCN"),
+    (r"(^|\.)sgcn1\.", "the MS-G3D of its authors"),
     (r"(^|\.)norm_in(\.norm)?\.weight", "Realtime-ST-GCN"),
-    (r"^layers\.layer1\.", "continual-skeletons"),
+)  # fmt: skip
+
+# Networks that are recognised and that we do not deploy: pattern, what it is, and why not.  The first
+# match names the file.  Others are refused where their codebase is read, or their container opened.
+UNSUPPORTED = (
+    (r"\.attention_conv\.qkv_conv\.", "S-TR (continual-skeletons)",
+     "its joints attend to each other by queries and keys, and no family here does that"),
+    (r"^layers\.layer\d+\.0\.[01]\.", "a Co* network (continual-skeletons)",
+     "it keeps a state and takes one frame after the other, and a bundle's graph takes whole clips"),
+    (r"^layers\.layer1\.", "a network of continual-skeletons",
+     "its *Mod networks (no stride, no padding in time) have the same keys as the plain ones, and no "
+     "file says which it is"),
+    (r"(^|\.)norm_in\.norm\.weight", "Realtime-ST-GCN with batch normalisation (rt-st-gcn and others)",
+     "it keeps no running statistics, so that its answer depends on the other clips of a batch and on "
+     "how long they are"),
+    (r"^st_gcn\.\d+\.(conv|edge_importance)(\.|$)", "rt-st-gcn (Realtime-ST-GCN)",
+     "it answers for every frame with moving sums of the past, and a bundle's graph answers for a clip"),
 )  # fmt: skip
 
 
@@ -47,6 +72,7 @@ def recognise(tensors: Tensors) -> Codebase:
     """The one codebase whose keys these are.
 
     Raises:
+        UnsupportedCheckpointError: it is a network of UNSUPPORTED.
         UnrecognisedCheckpointError: none matches; the closest known kind is named.
     """
     found = [codebase for _, codebase in CODEBASES.items() if codebase.matches(tensors)]
@@ -55,6 +81,11 @@ def recognise(tensors: Tensors) -> Codebase:
     if found:
         names = ", ".join(codebase.name for codebase in found)
         raise AssertionError(f"{tensors.where} matches several codebases: {names}")
+    for pattern, title, reason in UNSUPPORTED:
+        if tensors.any(pattern):
+            raise UnsupportedCheckpointError(
+                f"{tensors.where}: these are the keys of {title}, which is not supported: {reason}."
+            )
     supported = f"Supported: {', '.join(CODEBASES)}."
     for pattern, title in KNOWN_FOREIGN:
         if any(re.search(pattern, key) for key in tensors):

@@ -34,8 +34,9 @@ class LoadedCheckpoint:
         network: the reference form, filled, in eval mode, float32.
         match: what its adjacency was recognised as; None when no layout fits.
         facts: what was read, given and assumed.
-        adjacency: the stored graph of the first block, (K, V, V).
+        adjacency: the graph of the first block, (K, V, V); see Described.
         hints: what was said from outside.
+        members: of an ensemble: stream, weight and checkpoint of each.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class LoadedCheckpoint:
     meta: Mapping[str, Any]
     adjacency: NDArray[Any]
     hints: Hints
+    members: tuple[tuple[str, float, LoadedCheckpoint], ...] = ()
 
     @property
     def frames(self) -> int:
@@ -106,7 +108,7 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
     hints = hints or Hints()
     file, chosen = choose_file(Path(path))
     container = read_container(file)
-    tensors = Tensors(container.tensors, str(file))
+    tensors = Tensors(container.tensors, str(file), container.meta)
     codebase = recognise(tensors)
     try:
         described = codebase.describe(tensors, hints)
@@ -117,7 +119,7 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
     network = load_tensors(
         reference_form(described.spec), tensors, codebase.key_map(described.spec)
     )
-    adjacency = tensors[described.adjacency_key].float().numpy()
+    adjacency = described.adjacency
     return LoadedCheckpoint(
         path=file,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),

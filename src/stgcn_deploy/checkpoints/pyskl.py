@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
+from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
 from stgcn_deploy.errors import KeyMismatchError
 from stgcn_deploy.models.spec import (
     Adjacency,
@@ -22,6 +23,7 @@ from stgcn_deploy.models.spec import (
     NetworkSpec,
     Residual,
 )
+from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["MMACTION2", "PYSKL"]
 
@@ -174,6 +176,10 @@ class SkeletonRecognizer:
         with_res = tensors.any(r"^backbone\.gcn\.\d+\.gcn\.down\.")
         count = tensors.indices(r"backbone\.gcn\.(\d+)\.")
         blocks = tuple(_block(tensors, index, kind, with_res) for index in range(count))
+        if not blocks[0].in_channels:
+            raise KeyMismatchError(
+                f"{tensors.where}: A has {k} subsets, more than the first convolution has inputs."
+            )
         norm, fixed = _input_norm(tensors, v * blocks[0].in_channels)
         plain = NetworkSpec(
             family="stgcnpp" if blocks[0].branches else "stgcn",
@@ -200,7 +206,7 @@ class SkeletonRecognizer:
         if blocks[0].branches:
             dilations = tuple(b.dilation for b in blocks[0].branches if b.kind == "conv")
             notes.append(Fact("dilations", dilations, "assumed", "1, 2, 3, ... by branch"))
-        return Described(spec, tuple(notes), frames, persons, "backbone.gcn.0.gcn.A")
+        return Described(spec, tuple(notes), frames, persons, graph.float().numpy())
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """See Codebase.key_map."""
@@ -210,6 +216,10 @@ class SkeletonRecognizer:
         for index, block in enumerate(spec.blocks):
             keys |= _block_keys(block, f"blocks.{index}", f"backbone.gcn.{index}")
         return KeyMap(keys)
+
+    def steps(self, spec: NetworkSpec, setting: Setting) -> tuple[Step, ...]:
+        """See Codebase.steps."""
+        return recipes.sampled(self.name, spec, setting)
 
 
 _PREPROCESSING = (

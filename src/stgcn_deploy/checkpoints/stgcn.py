@@ -6,20 +6,30 @@ residual.0 conv, residual.1 BN}, edge_importance.i (K,V,V), fcn (classes, C, 1, 
 
 from __future__ import annotations
 
+from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
 from stgcn_deploy.errors import KeyMismatchError, UnsupportedCheckpointError
 from stgcn_deploy.models.spec import BlockSpec, InputNorm, NetworkSpec, Residual
+from stgcn_deploy.skeleton.contract import Step
 
-__all__ = ["CODEBASE", "describe_network", "network_keys"]
+__all__ = ["CODEBASE", "describe_network", "network_keys", "saved_by_tao", "trunk_keys"]
+
+# What PyTorch Lightning writes beside the weights, and the V of the layouts that TAO trains with.
+LIGHTNING = "pytorch-lightning_version"
+TAO_JOINTS = (17, 18, 24, 25, 34)
 
 
-def describe_network(tensors: Tensors, prefix: str) -> NetworkSpec:
+def describe_network(tensors: Tensors, prefix: str, *, head: str | None = None) -> NetworkSpec:
     """The network under `prefix`, from shapes alone; strides by rule.
+
+    Args:
+        head: key of the classifier; by default `prefix` + fcn.
 
     Raises:
         KeyMismatchError: a tensor that the shapes are read from is missing.
     """
+    head = head or f"{prefix}fcn"
     k, v, _ = _cube(tensors, f"{prefix}A")
     count = tensors.indices(rf"{prefix}st_gcn_networks\.(\d+)\.")
     weighted = tensors.any(rf"^{prefix}edge_importance\.")
@@ -32,7 +42,7 @@ def describe_network(tensors: Tensors, prefix: str) -> NetworkSpec:
         in_channels=in_channels,
         num_joints=v,
         num_subsets=k,
-        num_classes=tensors[f"{prefix}fcn.weight"].shape[0],
+        num_classes=tensors[f"{head}.weight"].shape[0],
         blocks=blocks,
         input_norm=norm,
         num_persons=persons,
@@ -84,9 +94,20 @@ def _block(tensors: Tensors, prefix: str, index: int, k: int, weighted: bool) ->
     )
 
 
-def network_keys(spec: NetworkSpec, ours: str, theirs: str) -> dict[str, str]:
-    """Reference form under the prefix `ours` <- file under the prefix `theirs`."""
-    keys = conv_keys(f"{ours}head", f"{theirs}fcn")
+def network_keys(
+    spec: NetworkSpec, ours: str, theirs: str, *, head: str | None = None
+) -> dict[str, str]:
+    """Reference form under the prefix `ours` <- file under the prefix `theirs`.
+
+    Args:
+        head: key of the classifier in the file; by default `theirs` + fcn.
+    """
+    return conv_keys(f"{ours}head", head or f"{theirs}fcn") | trunk_keys(spec, ours, theirs)
+
+
+def trunk_keys(spec: NetworkSpec, ours: str, theirs: str) -> dict[str, str]:
+    """network_keys without the classifier."""
+    keys: dict[str, str] = {}
     if spec.input_norm != "none":
         keys |= bn_keys(f"{ours}data_bn.bn", f"{theirs}data_bn")
     for index, block in enumerate(spec.blocks):
@@ -104,6 +125,17 @@ def network_keys(spec: NetworkSpec, ours: str, theirs: str) -> dict[str, str]:
     return keys
 
 
+def saved_by_tao(tensors: Tensors) -> bool:
+    """Whether an st-gcn file is one of NVIDIA TAO's: its own skeleton, or its training framework.
+
+    The networks are the same; what differs is how clips are prepared.
+    """
+    if "A" not in tensors or tensors["A"].dim() != 3:
+        return False
+    joints = tensors["A"].shape[-1]
+    return joints == 34 or (LIGHTNING in tensors.meta and joints in TAO_JOINTS)
+
+
 class StgcnCodebase:
     """One stream; also what DataParallel training of it saves."""
 
@@ -116,7 +148,11 @@ class StgcnCodebase:
 
     def matches(self, tensors: Tensors) -> bool:
         """The block convolution at top level, and a head called fcn."""
-        return "st_gcn_networks.0.gcn.conv.weight" in tensors and tensors.any(r"^fcn\.")
+        return (
+            "st_gcn_networks.0.gcn.conv.weight" in tensors
+            and tensors.any(r"^fcn\.")
+            and not saved_by_tao(tensors)
+        )
 
     def describe(self, tensors: Tensors, hints: Hints) -> Described:
         """See Codebase.describe.
@@ -142,11 +178,15 @@ class StgcnCodebase:
         )
         facts = [strides, Fact("block 0 residual", "none", "assumed", "as the codebase has it"),
                  *facts]  # fmt: skip
-        return Described(spec, tuple(facts), frames, persons, "A")
+        return Described(spec, tuple(facts), frames, persons, tensors["A"].float().numpy())
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """See Codebase.key_map."""
         return KeyMap(network_keys(spec, "", ""))
+
+    def steps(self, spec: NetworkSpec, setting: Setting) -> tuple[Step, ...]:
+        """See Codebase.steps."""
+        return recipes.released(spec, setting)
 
 
 CODEBASE = StgcnCodebase()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
 from stgcn_deploy.checkpoints.stgcn import describe_network, network_keys
 from stgcn_deploy.errors import KeyMismatchError
 from stgcn_deploy.models.spec import NetworkSpec
+from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["CODEBASE"]
 
@@ -68,9 +70,8 @@ class TwoStreamCodebase:
             "second difference: --motion second_difference",
         )
         block0 = Fact("block 0 residual", "none", "assumed", "as the codebase has it")
-        return Described(
-            spec, (strides, block0, motion_fact, *facts), frames, persons, "origin_stream.A"
-        )
+        graph = tensors["origin_stream.A"].float().numpy()
+        return Described(spec, (strides, block0, motion_fact, *facts), frames, persons, graph)
 
     def key_map(self, spec: NetworkSpec) -> KeyMap:
         """See Codebase.key_map."""
@@ -78,6 +79,10 @@ class TwoStreamCodebase:
         for name, prefix in STREAMS.items():
             keys |= network_keys(spec, f"{name}.", prefix)
         return KeyMap(keys)
+
+    def steps(self, spec: NetworkSpec, setting: Setting) -> tuple[Step, ...]:
+        """See Codebase.steps."""
+        return recipes.fractions(spec, setting)
 
 
 CODEBASE = TwoStreamCodebase()

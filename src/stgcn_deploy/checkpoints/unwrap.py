@@ -2,8 +2,9 @@
 
 Containers met in the family: a raw state dict; a dict around it (`state_dict`, `model_state_dict`,
 ...) with training records; keys prefixed by DataParallel or Lightning; torch's zip and its older
-pickle form.  Only tensor-rebuilding functions are ever called; records of other libraries become
-inert objects, and a file that names a function of the standard library is refused.
+pickle form; PaddlePaddle's pickled dict of arrays (see pdparams).  Only tensor-rebuilding functions
+are ever called; records of other libraries become inert objects, and a file that names a function of
+the standard library is refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, _utils
 
+from stgcn_deploy.checkpoints.pdparams import is_pickled_dict, read_pdparams
 from stgcn_deploy.errors import (
     CheckpointError,
     FileUnreadableError,
@@ -38,6 +40,8 @@ WRAPPERS = (
     "ema", "model_ema", "module",
 )  # fmt: skip
 PREFIXES = ("module.", "model.", "net.", "0.", "student.")
+# What NVIDIA TAO calls its encrypted archives; their content looks like a damaged zip.
+ENCRYPTED_SUFFIXES = (".tlt", ".etlt")
 SAVE_HINT = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
 
 
@@ -88,12 +92,17 @@ def _check_file(path: Path) -> None:
             f"{path} has {size / 2**30:.1f} GiB; skeleton networks have megabytes (limit "
             f"{MAX_FILE_BYTES >> 30} GiB). Is it the right file?"
         )
+    if path.suffix in ENCRYPTED_SUFFIXES:
+        raise UnsupportedCheckpointError(
+            f"{path} is an encrypted archive of NVIDIA TAO. Decrypt it with TAO and its passphrase "
+            "first, and give the decrypted .pth."
+        )
     if head[:4] == b"PK\x03\x04":
         _check_zip(path)
     elif head[:1] != b"\x80":
         raise CheckpointError(
             f"{path} is not a PyTorch checkpoint: it begins with {head!r}, expected a zip archive "
-            "or a pickle. Give the .pt/.pth file that training saved."
+            "or a pickle. Give the .pt/.pth file (Paddle: .pdparams) that training saved."
         )
 
 
@@ -115,9 +124,15 @@ def _check_zip(path: Path) -> None:
         raise UnsafeFileError(f"{path} unpacks to more than {MAX_FILE_BYTES >> 30} GiB; refused.")
 
 
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """What `_codecs.encode` does in pickles: protocol 2 has no bytes and carries them as text."""
+    return text.encode("latin1" if encoding == "latin1" else "utf-8")
+
+
 # What a pickled checkpoint may name and really get.  Everything here builds values only.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _latin1,
     ("torch._utils", "_rebuild_tensor_v2"): _utils._rebuild_tensor_v2,  # noqa: SLF001
     ("torch._utils", "_rebuild_parameter"): _utils._rebuild_parameter,  # noqa: SLF001
     ("torch", "Size"): torch.Size,
@@ -197,6 +212,8 @@ class RestrictedUnpickler(pickle.Unpickler):
 
 
 def _load(path: Path) -> tuple[Any, list[str]]:
+    if is_pickled_dict(path):
+        return read_pdparams(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True), []
     except Exception as first:  # torch raises many kinds here; the second attempt sorts them

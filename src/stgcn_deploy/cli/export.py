@@ -15,8 +15,23 @@ __all__ = ["export"]
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file, or a folder of them.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the bundle.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Checkpoint file, or a folder of them.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the bundle.")] = Path(
+        "bundle"
+    ),
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What CHECKPOINT was trained on (bone, ...); or, repeated without one, an ensemble: "
+            "joint=J.pt, bone=B.pt:1.0."
+        ),
+    ] = None,
+    fusion: Annotated[
+        Literal["logits", "probabilities"] | None,
+        typer.Option(help="Where an ensemble adds scores; by default as its codebase."),
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="realtime (50..200 frames), batch (of 8), development, custom.")
     ] = "custom",
@@ -59,6 +74,8 @@ def export(
         made = api.export(
             checkpoint,
             output,
+            stream=stream or (),
+            fusion=fusion,
             preset=preset,
             persons=persons,
             frames=frames,
@@ -92,7 +109,9 @@ def export(
     else:
         say("NOT verified (--no-verify); check it with: stgcn verify " + str(output))
     size = sum(record.bytes for record in manifest.files.values()) / 1e6
-    shape = ", ".join(map(str, manifest.input_shape))
-    say(f"{output}: {manifest.family} {manifest.precision.actual}, input {manifest.axes} ({shape}), "
+    shapes = "; ".join(
+        f"{name} ({', '.join(map(str, shape))})" for name, shape in manifest.input_shapes.items()
+    )
+    say(f"{output}: {manifest.family} {manifest.precision.actual}, {shapes} = {manifest.axes}, "
         f"opset {manifest.opset}, {size:.1f} MB")  # fmt: skip
     say(f"next: stgcn bench {output}   or   stgcn predict {output} clip.npy")

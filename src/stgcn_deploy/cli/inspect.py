@@ -75,8 +75,12 @@ def _bundle(found: dict[str, Any]) -> None:
     _pairs(
         found["file"],
         [
-            ("family", f"{found['family']} ({', '.join(found['streams'])})"),
-            ("source", f"{found['source']['file']}, {found['source']['codebase']}"),
+            (
+                "family",
+                found["family"] + (f", motion {found['motion']}" if found["motion"] else ""),
+            ),
+            *(("source", _source(source)) for source in found["sources"]),
+            ("fusion", found["fusion"] or "none, one network"),
             ("layout", _layout(found["layout"])),
             (
                 "input",
@@ -100,6 +104,10 @@ def _bundle(found: dict[str, Any]) -> None:
             ("made by", found["command"]),
         ],
     )
+
+
+def _source(source: dict[str, Any]) -> str:
+    return f"{source['file']}, {source['codebase']}, stream {source['stream']}, weight {source['weight']:g}"
 
 
 def _layout(layout: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": f"{_HERE}.predict:predict",
     "demo": f"{_HERE}.demo:demo",
     "wizard": f"{_HERE}.wizard:wizard",
+    "layouts": f"{_HERE}.layouts:layouts",
     "doctor": f"{_HERE}.doctor:doctor",
 }
 BUG = 70

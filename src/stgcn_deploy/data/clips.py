@@ -1,9 +1,13 @@
 """One clip from a file: .npy, .json or .pkl.
 
 .npy    numbers (M, T, V, C), or (T, V, C) for one person
-.json   the same as nested lists, bare or as {"keypoints": ..., "layout": "coco17"}
+.json   the same as nested lists, bare or as {"keypoints": ..., "layout": "coco17"}; with
+        "image_size": [w, h] or "raw": true as a pose estimator gave them
 .pkl    a PYSKL / MMAction2 annotation: {"keypoint": (M, T, V, 2|3), "keypoint_score": (M, T, V),
-        "img_shape": (h, w)}
+        "img_shape": (h, w)}; always raw
+
+Raw clips go through the steps that a bundle's codebase prepared its data with; the others are taken as
+the network sees them.
 """
 
 from __future__ import annotations
@@ -29,14 +33,22 @@ class ClipFile:
     """What a file holds.
 
     Attributes:
-        clip: (M, T, V, C) float32.
+        clip: (M, T, V, C) float32; a score is the last channel.
         layout: its name, where the file says.
         image_size: (width, height) when the coordinates are pixels, else None.
+        raw: whether it is what a pose estimator or a data set gave, not what a network sees; with an
+            image size it always is.
     """
 
     clip: NDArray[np.float32]
     layout: str | None = None
     image_size: tuple[int, int] | None = None
+    raw: bool = False
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether a codebase's steps are still to be taken."""
+        return self.raw or self.image_size is not None
 
 
 def read_clip(path: Path | str) -> ClipFile:
@@ -77,7 +89,9 @@ def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
             f"{file}: not a regular array of numbers but of {found.dtype}; expected numbers "
             "(M, T, V, C)."
         )
-    clip = found.astype(np.float32)
+    # What float32 cannot hold becomes infinite, and is refused with the other such values.
+    with np.errstate(over="ignore"):
+        clip = found.astype(np.float32)
     if clip.ndim == 3:
         clip = clip[None]
     if clip.ndim != 4:
@@ -96,11 +110,27 @@ def _from_json(file: Path) -> ClipFile:
     if isinstance(value, dict):
         if "keypoints" not in value:
             raise ClipError(f'{file}: no "keypoints" in it; found {sorted(value)[:6]}.')
-        layout = value.get("layout")
+        layout, raw = value.get("layout"), value.get("raw", False)
         if layout is not None and not isinstance(layout, str):
-            raise ClipError(f"{file}: layout is {layout!r}; expected a name like 'coco17'.")
-        return ClipFile(_numbers(file, value["keypoints"]), layout)
+            raise ClipError(f'{file}: "layout" is {layout!r}, expected the name of one.')
+        if not isinstance(raw, bool):
+            raise ClipError(f'{file}: "raw" is {raw!r}, expected true or false.')
+        size = value.get("image_size")
+        image_size = _image_size(f'{file}: "image_size"', size) if size is not None else None
+        clip = _numbers(file, value["keypoints"])
+        return ClipFile(clip, layout, image_size, raw)
     return ClipFile(_numbers(file, value))
+
+
+def _image_size(what: str, value: Any) -> tuple[int, int]:
+    """(w, h) of two whole numbers above 0."""
+    try:
+        sides = [int(side) for side in value]
+    except (TypeError, ValueError, OverflowError):
+        sides = []
+    if len(sides) != 2 or min(sides) < 1:
+        raise ClipError(f"{what} is {value!r}, expected two whole numbers above 0.")
+    return sides[0], sides[1]
 
 
 def _from_annotation(file: Path, value: Any) -> ClipFile:
@@ -116,22 +146,16 @@ def _from_annotation(file: Path, value: Any) -> ClipFile:
             extra = np.asarray(score, dtype=np.float32)
         except (ValueError, TypeError):
             raise ClipError(f"{file}: keypoint_score is no regular array of numbers.") from None
+        if extra.ndim == 2 and np.ndim(value["keypoint"]) == 3:
+            extra = extra[None]
         if extra.shape != points.shape[:3]:
             raise ClipError(
                 f"{file}: keypoint_score has shape {extra.shape}, expected {points.shape[:3]}."
             )
         points = np.concatenate([points, extra[..., None]], axis=-1)
-    return ClipFile(points, None, _image_size(file, value.get("img_shape")))
-
-
-def _image_size(file: Path, size: Any) -> tuple[int, int] | None:
-    """(width, height) of an annotation's img_shape (height, width)."""
-    if size is None:
-        return None
-    try:
-        height, width = (int(side) for side in size)
-    except (TypeError, ValueError, OverflowError):
-        height = width = 0
-    if min(height, width) < 1:
-        raise ClipError(f"{file}: img_shape is {size!r}; expected (height, width) in pixels.")
-    return width, height
+    size = value.get("img_shape")
+    image_size = None
+    if size is not None:
+        height, width = _image_size(f"{file}: img_shape", size)
+        image_size = (width, height)
+    return ClipFile(points, None, image_size, raw=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from stgcn_deploy.errors import FileUnreadableError, UnsafeFileError
 
-__all__ = ["load_pickle"]
+__all__ = ["builds_arrays", "load_pickle"]
 
 MAX_BYTES = 8 << 30
 _NUMPY_NAMES = {"_reconstruct", "scalar", "ndarray", "dtype", "_frombuffer"}
@@ -18,19 +18,23 @@ _NUMPY_MODULES = {
     "numpy", "numpy.core.multiarray", "numpy._core.multiarray",
     "numpy.core.numeric", "numpy._core.numeric",
 }  # fmt: skip
-_BUILTINS = {"set", "frozenset", "slice", "complex", "bytearray"}
+_BUILTINS = {"set", "frozenset", "slice", "complex", "bytearray", "tuple"}
+
+
+def builds_arrays(module: str, name: str) -> bool:
+    """Whether module.name is one of the harmless names that pickled numpy arrays need."""
+    return (
+        (module in _NUMPY_MODULES and name in _NUMPY_NAMES)
+        or (module in ("builtins", "__builtin__") and name in _BUILTINS)
+        # The second is how arrays of protocol 2 carry their bytes.
+        or (module, name) in (("collections", "OrderedDict"), ("_codecs", "encode"))
+    )
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Only what rebuilds numpy arrays."""
-        if module in _NUMPY_MODULES and name in _NUMPY_NAMES:
-            return super().find_class(module, name)
-        if module == "collections" and name == "OrderedDict":
-            return super().find_class(module, name)
-        if module in ("builtins", "__builtin__") and name in _BUILTINS:
-            return super().find_class("builtins", name)
-        if module == "_codecs" and name == "encode":  # how Python 2 arrays carry their bytes
+        if builds_arrays(module, name):
             return super().find_class(module, name)
         raise UnsafeFileError(
             f"the file asks for {module}.{name} while being read; data needs numpy arrays, lists, "

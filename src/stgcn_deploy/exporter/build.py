@@ -22,7 +22,7 @@ from stgcn_deploy.bundle import (
 )
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.errors import ExportError, UsageError
-from stgcn_deploy.exporter.exporter import example_input, write_onnx
+from stgcn_deploy.exporter.exporter import example_inputs, write_onnx
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.exporter.record import draft_manifest, manifest_fields, parity_fields
 from stgcn_deploy.exporter.reference import Float64Reference
@@ -30,10 +30,10 @@ from stgcn_deploy.files import fresh_directory
 from stgcn_deploy.measure.bench import model_contender, run_bench
 from stgcn_deploy.measure.inputs import probes
 from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bundle
-from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.families import FAMILIES, graph_forms
 from stgcn_deploy.models.shape import InputShape
 
-__all__ = ["Exported", "build_bundle", "input_shape", "native_shape", "write_form"]
+__all__ = ["Exported", "build_bundle", "input_shape", "native_shapes", "write_form"]
 
 Progress = Callable[[str], None]
 # Forms are compared for this long each; the differences are tens of percent.
@@ -72,10 +72,11 @@ def input_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> InputSh
     return InputShape(options.batch, checkpoint.persons, checkpoint.frames, options.dynamic)
 
 
-def native_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> tuple[int, ...]:
-    """The traced input shape in the codebase's axis order."""
-    spec, shape = checkpoint.spec, input_shape(checkpoint, options)
-    return tuple(example_input(spec.axes, shape, spec.num_joints, spec.in_channels).shape)
+def native_shapes(checkpoint: LoadedCheckpoint, options: ExportOptions) -> dict[str, list[int]]:
+    """The traced shape of each input, in the codebase's axis order."""
+    inputs = checkpoint.spec.inputs
+    examples = example_inputs(checkpoint.spec, input_shape(checkpoint, options))
+    return {one.name: list(x.shape) for one, x in zip(inputs, examples, strict=True)}
 
 
 def write_form(
@@ -89,8 +90,8 @@ def write_form(
     return write_onnx(
         network,
         path,
-        axes=spec.axes,
-        example=example_input(spec.axes, shape, spec.num_joints, spec.in_channels),
+        spec=spec,
+        shape=shape,
         options=replace(options, graph_form=form),
     )
 
@@ -99,7 +100,7 @@ def _choose_form(
     checkpoint: LoadedCheckpoint, options: ExportOptions, progress: Progress
 ) -> tuple[str, dict[str, float]]:
     """The fastest form in ONNX Runtime here, with the median ms of each."""
-    allowed = FAMILIES[checkpoint.spec.family].graph_forms
+    allowed = graph_forms(checkpoint.spec)
     forms = [form for form in options.candidates if form in (*allowed, "reference")]
     if not forms:
         raise ExportError(
@@ -119,7 +120,7 @@ def _choose_form(
                     form,
                     str(path),
                     backend="onnxruntime",
-                    shape=native_shape(checkpoint, options),
+                    shapes=native_shapes(checkpoint, options),
                     batch=options.batch,
                     threads=usable_cores(),
                 )
@@ -204,11 +205,11 @@ def build_bundle(
         (folder / LABELS).write_text("\n".join(names) + "\n", encoding="utf-8")
         fields = manifest_fields(checkpoint, options, form, times, model)
         fields |= {"name": target.name, "command": command}
-        reference = Float64Reference(checkpoint.network)
+        reference = Float64Reference(checkpoint.network, checkpoint.spec.inputs)
         progress("recording golden cases from the float64 reference")
         cases = probes(draft_manifest(fields))
         write_golden(
-            folder, tuple(Golden(case.name, case.input, reference(case.input)) for case in cases)
+            folder, tuple(Golden(case.name, case.batch, reference(case.batch)) for case in cases)
         )
         write_bundle(folder, fields)
         if verify:

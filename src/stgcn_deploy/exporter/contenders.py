@@ -12,11 +12,11 @@ import torch
 
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.errors import ExportError
-from stgcn_deploy.exporter.build import build_bundle, input_shape, native_shape
-from stgcn_deploy.exporter.exporter import example_input
-from stgcn_deploy.exporter.macs import count_macs
+from stgcn_deploy.exporter.build import build_bundle, input_shape, native_shapes
+from stgcn_deploy.exporter.exporter import example_inputs
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.measure.bench import Contender, model_contender
+from stgcn_deploy.models.families import count_macs
 
 __all__ = ["checkpoint_contenders", "plain_export"]
 
@@ -41,12 +41,15 @@ def plain_export(checkpoint: LoadedCheckpoint, path: Path, options: ExportOption
     """
     spec = checkpoint.spec
     shape = input_shape(checkpoint, options)
-    example = example_input(spec.axes, shape, spec.num_joints, spec.in_channels)
     try:
         with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                checkpoint.network, (example,), str(path), input_names=["input"], verbose=False
+                checkpoint.network,
+                example_inputs(spec, shape),
+                str(path),
+                input_names=[one.name for one in spec.inputs],
+                verbose=False,
             )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
@@ -70,7 +73,7 @@ def checkpoint_contenders(
     for size in batch:
         suffix = f", batch {size}" if len(batch) > 1 else ""
         options = ExportOptions(batch=size)
-        shape = native_shape(checkpoint, options)
+        shapes = native_shapes(checkpoint, options)
         for mode, title in (("eager", "PyTorch eager"), ("compile", "torch.compile")):
             if mode == "compile" and not compiled:
                 continue
@@ -81,7 +84,7 @@ def checkpoint_contenders(
                     {
                         "checkpoint": str(checkpoint.path.resolve()),
                         "mode": mode,
-                        "shape": list(shape),
+                        "shapes": shapes,
                         "threads": threads,
                     },
                     size,
@@ -102,7 +105,7 @@ def checkpoint_contenders(
                     f"{title}{suffix}",
                     str(model),
                     backend="onnxruntime",
-                    shape=shape,
+                    shapes=shapes,
                     batch=size,
                     threads=threads,
                     macs=macs,

@@ -20,56 +20,55 @@ from torch import Tensor, nn
 from stgcn_deploy import __version__
 from stgcn_deploy.errors import ExportError
 from stgcn_deploy.exporter.presets import ExportOptions
-from stgcn_deploy.models.shape import DYNAMIC_AXES, InputShape
-from stgcn_deploy.skeleton.axes import named_shape
+from stgcn_deploy.models.shape import InputShape
+from stgcn_deploy.models.spec import Activation, NetworkSpec
+from stgcn_deploy.skeleton.inputs import OPEN_AXES
 
-__all__ = ["EXPORTER", "example_input", "write_onnx"]
+__all__ = ["EXPORTER", "example_inputs", "write_onnx"]
 
 EXPORTER = "torchscript"
-INPUT, LOGITS, OUTPUT = "input", "logits", "output"
+LOGITS, OUTPUT = "logits", "output"
 
 
 class _Probabilities(nn.Module):
-    """Softmax behind a network."""
+    """The activation behind a network."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, activation: Activation) -> None:
         super().__init__()
         self.network = network
+        self.activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Native input -> probabilities (N, classes)."""
-        return torch.softmax(self.network(x), dim=1)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Native inputs -> probabilities (N, classes)."""
+        logits = self.network(*inputs)
+        return torch.sigmoid(logits) if self.activation == "sigmoid" else torch.softmax(logits, 1)
 
 
-def example_input(axes: str, shape: InputShape, num_joints: int, channels: int) -> Tensor:
-    """A random native batch of the traced size."""
-    sizes = {
-        "N": shape.batch,
-        "M": shape.persons,
-        "T": shape.frames,
-        "V": num_joints,
-        "C": channels,
-    }
+def example_inputs(spec: NetworkSpec, shape: InputShape) -> tuple[Tensor, ...]:
+    """Random native inputs of the traced size."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(named_shape(axes, sizes), generator=generator)
+    sizes = shape.sizes(spec.num_joints)
+    return tuple(
+        torch.randn([int(n) for n in one.shape(sizes)], generator=generator) for one in spec.inputs
+    )
 
 
 def write_onnx(
-    network: nn.Module,
-    path: Path,
-    *,
-    axes: str,
-    example: Tensor,
-    options: ExportOptions,
+    network: nn.Module, path: Path, *, spec: NetworkSpec, shape: InputShape, options: ExportOptions
 ) -> onnx.ModelProto:
-    """Write the graph; inputs ["input"], outputs ["output"], the pre-softmax tensor "logits".
+    """Write the graph; outputs ["output"], the tensor before the activation is called "logits".
 
     Raises:
         ExportError: the exporter failed, or wrote another opset.
     """
-    whole = network if options.logits else _Probabilities(network)
-    dynamic = {axes.index(letter): DYNAMIC_AXES[letter] for letter in sorted(options.dynamic)}
-    named = {INPUT: dynamic, OUTPUT: {0: "batch"}} if "N" in options.dynamic else {INPUT: dynamic}
+    whole = network if options.logits else _Probabilities(network, spec.activation)
+    named = shape.sizes(spec.num_joints, named=True)
+    dynamic: dict[str, dict[int, str]] = (
+        {OUTPUT: {0: OPEN_AXES["N"]}} if "N" in shape.dynamic else {}
+    )
+    for one in spec.inputs:
+        open_axes = {i: n for i, n in enumerate(one.shape(named)) if isinstance(n, str)}
+        dynamic |= {one.name: open_axes} if open_axes else {}
     try:
         # A failing exporter prints its whole graph, on stdout, where results belong.
         with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(StringIO()):
@@ -78,12 +77,12 @@ def write_onnx(
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 whole.eval(),
-                (example,),
+                example_inputs(spec, shape),
                 str(path),
-                input_names=[INPUT],
+                input_names=[one.name for one in spec.inputs],
                 output_names=[OUTPUT],
                 opset_version=options.opset,
-                dynamic_axes=named if dynamic else None,
+                dynamic_axes=dynamic or None,
                 dynamo=False,
             )
     except Exception as error:
@@ -107,8 +106,8 @@ def _tidy(model: onnx.ModelProto, options: ExportOptions) -> None:
         graph.node.append(onnx.helper.make_node("Identity", [LOGITS], [OUTPUT], name="to_output"))
         final.output[0] = LOGITS
     else:
-        if final.op_type != "Softmax":
-            raise ExportError(f"the graph ends in {final.op_type}, expected Softmax.")
+        if final.op_type not in ("Softmax", "Sigmoid"):
+            raise ExportError(f"the graph ends in {final.op_type}, expected its activation.")
         old = final.input[0]
         final.input[0] = LOGITS
         for node in graph.node[:-1]:

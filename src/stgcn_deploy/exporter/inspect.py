@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
-from stgcn_deploy.exporter.macs import count_macs
-from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.families import FAMILIES, count_macs, graph_forms
 
 __all__ = ["describe_checkpoint"]
 
@@ -38,7 +37,7 @@ def describe_checkpoint(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
         "strides": [block.stride for block in spec.blocks],
         "parameters": checkpoint.num_parameters,
         "macs": count_macs(spec, frames=checkpoint.frames, persons=checkpoint.persons),
-        "graph_forms": list(FAMILIES[spec.family].graph_forms),
+        "graph_forms": list(graph_forms(spec)),
         "preprocessing": checkpoint.codebase.preprocessing,
         "steps": list(checkpoint.steps),
         "facts": facts,

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 
 from stgcn_deploy.bundle import SCHEMA_VERSION, Manifest
+from stgcn_deploy.checkpoints.base import Setting
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.exporter.exporter import EXPORTER
-from stgcn_deploy.exporter.macs import count_macs
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, ExportOptions
 from stgcn_deploy.measure.environment import versions
 from stgcn_deploy.measure.verify import VerifyReport
+from stgcn_deploy.models.families import count_macs
 
 __all__ = ["draft_manifest", "manifest_fields", "parity_fields"]
 
@@ -56,12 +57,46 @@ def _layout_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
     }
 
 
+def _sources(checkpoint: LoadedCheckpoint) -> list[dict[str, Any]]:
+    """The files that the weights come from, one for each stream."""
+    shared = checkpoint.facts if checkpoint.members else ()
+    parts = checkpoint.members or ((checkpoint.hints.stream or "joint", 1.0, checkpoint),)
+    return [
+        {
+            "file": one.path.name,
+            "sha256": one.sha256,
+            "codebase": one.codebase.name,
+            "stream": stream,
+            "weight": weight,
+            "facts": [asdict(fact) for fact in (*shared, *one.facts)],
+        }
+        for stream, weight, one in parts
+    ]
+
+
 def _ranges(checkpoint: LoadedCheckpoint, options: ExportOptions) -> dict[str, tuple[int, int]]:
     """The range of each open axis that verification covers, widened to hold the traced size."""
     sizes = {"N": options.batch, "T": checkpoint.frames, "M": checkpoint.persons}
     return {
         axis: (min(DYNAMIC_RANGES[axis][0], sizes[axis]), max(DYNAMIC_RANGES[axis][1], sizes[axis]))
         for axis in sorted(options.dynamic)
+    }
+
+
+def _contract_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
+    setting = Setting(
+        layout=checkpoint.match.layout if checkpoint.match else None,
+        frames=checkpoint.frames,
+        persons=checkpoint.persons,
+        # An ensemble's graph makes its streams of the joints itself.
+        stream="joint" if checkpoint.members else checkpoint.hints.stream or "joint",
+    )
+    steps = [step.complete for step in checkpoint.codebase.steps(checkpoint.spec, setting)]
+    return {
+        "preprocessing": checkpoint.codebase.preprocessing,
+        "steps": [{"name": step.name, "params": dict(step.params)} for step in steps],
+        "pad_frames": "zeros",
+        "pad_persons": "zeros",
     }
 
 
@@ -76,16 +111,11 @@ def manifest_fields(
     spec = checkpoint.spec
     return {
         "family": spec.family,
-        "streams": ["joint", "joint_motion"] if spec.motion else ["joint"],
         "motion": spec.motion,
-        "source": {
-            "file": checkpoint.path.name,
-            "sha256": checkpoint.sha256,
-            "codebase": checkpoint.codebase.name,
-            "facts": [asdict(fact) for fact in checkpoint.facts],
-        },
+        "sources": _sources(checkpoint),
+        "fusion": spec.option("space") if checkpoint.members else None,
         "layout": _layout_fields(checkpoint),
-        "axes": spec.axes,
+        "inputs": [asdict(one) for one in spec.inputs],
         "clip": {
             "batch": options.batch,
             "persons": checkpoint.persons,
@@ -95,13 +125,10 @@ def manifest_fields(
             "dynamic": _ranges(checkpoint, options),
             "fps": checkpoint.hints.fps,
         },
-        "contract": {
-            "preprocessing": checkpoint.codebase.preprocessing,
-            "pad_frames": "zeros",
-            "pad_persons": "zeros",
-        },
+        "contract": _contract_fields(checkpoint),
         "num_classes": spec.num_classes,
         "output": "logits" if options.logits else "probabilities",
+        "activation": spec.activation,
         "graph_form": form,
         "graph_form_ms": dict(times),
         "opset": options.opset,

@@ -10,17 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from stgcn_deploy.skeleton.inputs import InputSpec
+
 __all__ = ["Float64Reference"]
 
 
 class Float64Reference:
-    """native batch (float32) -> logits (N, classes) in float64."""
+    """Batch (N, M, T, V, C) -> logits (N, classes) in float64."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, inputs: tuple[InputSpec, ...]) -> None:
+        self._inputs = inputs
         self._network = copy.deepcopy(network).double().eval()
 
     def __call__(self, batch: NDArray[Any]) -> NDArray[np.float64]:
-        """Run one native batch."""
+        """Run one batch."""
+        feed = [torch.from_numpy(spec.make(batch)).double() for spec in self._inputs]
         with torch.inference_mode():
-            logits: NDArray[np.float64] = self._network(torch.from_numpy(batch).double()).numpy()
+            logits: NDArray[np.float64] = self._network(*feed).numpy()
         return logits

@@ -11,19 +11,20 @@ __all__ = ["main"]
 
 
 def prepare_torch(options: dict[str, Any]) -> Callable[[], object]:
-    """One random batch of `shape` through the reference form; `mode` is "eager" or "compile"."""
+    """Random inputs of `shapes` through the reference form; `mode` is "eager" or "compile"."""
     import torch
 
     from stgcn_deploy.checkpoints.load import load_checkpoint
 
     torch.set_num_threads(options["threads"])
     network = load_checkpoint(options["checkpoint"]).network
-    batch = torch.randn(options["shape"], generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=generator) for shape in options["shapes"].values()]
     run = torch.compile(network) if options["mode"] == "compile" else network
 
     def call() -> object:
         with torch.inference_mode():
-            return run(batch)
+            return run(*inputs)
 
     return call
 

@@ -29,7 +29,7 @@ class Contender:
     Attributes:
         name: for the table.
         module: the worker module that knows how to prepare it.
-        options: what the worker needs; JSON values; must hold "threads" and "shape".
+        options: what the worker needs; JSON values; must hold "threads" and "shapes".
         batch: clips in one call.
         macs: multiply-accumulates of one clip, 0 where unknown.
     """
@@ -46,13 +46,13 @@ def model_contender(
     model: str,
     *,
     backend: str,
-    shape: Sequence[int],
+    shapes: dict[str, list[int]],
     batch: int,
     threads: int,
     macs: int = 0,
 ) -> Contender:
     """A model file on a backend of ours."""
-    options = {"model": model, "backend": backend, "shape": list(shape), "threads": threads}
+    options = {"model": model, "backend": backend, "shapes": shapes, "threads": threads}
     return Contender(name, "stgcn_deploy.measure.worker", options, batch, macs)
 
 

@@ -9,7 +9,6 @@ from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.measure.bench import Contender, model_contender
-from stgcn_deploy.skeleton.axes import named_shape
 
 __all__ = ["bundle_contenders"]
 
@@ -33,16 +32,13 @@ def bundle_contenders(
                 f"{path} has a fixed batch of {clip.batch}, so batch {batch} cannot be timed; export "
                 f"it with --batch {batch} or --dynamic batch."
             )
-        sizes = {
-            "N": batch, "M": clip.persons, "T": clip.frames, "V": clip.joints, "C": clip.channels
-        }  # fmt: skip
         found.append(
             model_contender(
                 f"{manifest.name} {manifest.precision.actual} on {name}"
                 + (f", batch {batch}" if len(batches) > 1 else ""),
                 str(bundle.model_path.resolve()),
                 backend=name,
-                shape=named_shape(manifest.axes, sizes),
+                shapes=manifest.shapes_at(batch),
                 batch=batch,
                 threads=threads,
                 macs=manifest.macs,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.bundle import Manifest
-from stgcn_deploy.skeleton.axes import to_native
 
 __all__ = ["Probe", "probes", "random_probes"]
 
@@ -19,10 +18,10 @@ Clip = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Probe:
-    """A named batch in native axes."""
+    """A named batch (N, M, T, V, C)."""
 
     name: str
-    input: Clip
+    batch: Clip
 
 
 def _lifelike(rng: np.random.Generator, shape: tuple[int, ...]) -> Clip:
@@ -52,7 +51,7 @@ def random_probes(manifest: Manifest, seeds: range) -> Iterator[Probe]:
     shape = (clip.batch, clip.persons, clip.frames, clip.joints, clip.channels)
     for seed in seeds:
         batch = np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
-        yield Probe(f"random[{seed}]", to_native(batch, manifest.axes))
+        yield Probe(f"random[{seed}]", batch)
 
 
 def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
@@ -78,4 +77,4 @@ def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
             absent[:, 1:] = 0
             kinds["absent"] = absent
         for kind, batch in kinds.items():
-            yield Probe(kind + suffix, to_native(batch.astype(np.float32), manifest.axes))
+            yield Probe(kind + suffix, batch.astype(np.float32))

@@ -20,11 +20,12 @@ from stgcn_deploy.errors import CheckFailedError, requires
 from stgcn_deploy.measure.inputs import Probe, probes, random_probes
 from stgcn_deploy.measure.parity import CaseError, ParityReport, compare, summarise
 from stgcn_deploy.measure.tolerances import Tolerance, tolerance_for
+from stgcn_deploy.skeleton.axes import CANONICAL
 
 __all__ = ["LOGITS", "Check", "VerifyReport", "verify_bundle"]
 
 LOGITS = "logits"
-INPUT, OUTPUT = "input", "output"
+OUTPUT = "output"
 # Probabilities of one clip must add up to one; float32 sums of up to 400 terms stay within this.
 SUM_TOLERANCE = 1e-5
 # A part of the input that moves the logits by less than this share of their scale is inert.
@@ -72,6 +73,22 @@ class VerifyReport:
         }
 
 
+class Runner:
+    """A session fed with batches (N, M, T, V, C)."""
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        self.manifest = manifest
+        self.session = session
+
+    def run(self, batch: Array) -> dict[str, Array]:
+        """All outputs, the tapped logits among them."""
+        return self.session.run(self.manifest.feed(batch))
+
+    def logits(self, batch: Array) -> Array:
+        """Logits (N, classes)."""
+        return self.run(batch)[LOGITS]
+
+
 def verify_bundle(
     bundle: Bundle,
     *,
@@ -85,7 +102,7 @@ def verify_bundle(
     """Check a bundle; nothing is raised for a bad one, the report says so.
 
     Args:
-        reference: native batch -> float64 logits of the reference form, for fresh inputs.
+        reference: batch (N, M, T, V, C) -> float64 logits of the reference form, for fresh inputs.
         seeds: how many random batches to draw besides the golden cases.
         extra: batches of the user's own data; compared only where a reference is given.
         tolerance: instead of the table's row.
@@ -100,12 +117,10 @@ def verify_bundle(
         if not all(check.passed for check in checks):
             # A graph with other inputs, outputs or operators cannot be fed and compared.
             return VerifyReport(str(bundle.path), backend, tuple(checks), summarise((), row))
+        run = Runner(manifest, session)
         progress("golden cases")
         golden = summarise(
-            (
-                compare(case.name, case.logits, _logits(session, case.input))
-                for case in bundle.golden()
-            ),
+            (compare(case.name, case.logits, run.logits(case.batch)) for case in bundle.golden()),
             row,
         )
         checks.append(_verdict("parity with the recorded reference", golden))
@@ -117,23 +132,19 @@ def verify_bundle(
         report = None
         if reference is not None:
             progress("fresh inputs through the reference form")
-            report = summarise(_against(session, reference, fresh), row)
+            report = summarise(_against(run, reference, fresh), row)
             checks.append(_verdict("parity with the checkpoint's reference form", report))
         progress("outputs")
-        checks.append(_outputs(manifest, session, fresh))
+        checks.append(_outputs(run, fresh))
         progress("dependence on every part of the input")
-        inert, check = _dependence(manifest, session, reference)
+        inert, check = _dependence(run, reference)
         checks.append(check)
     return VerifyReport(str(bundle.path), backend, tuple(checks), golden, report, inert)
 
 
-def _logits(session: Session, batch: Array) -> Array:
-    return session.run({INPUT: batch})[LOGITS]
-
-
-def _against(session: Session, reference: Reference, cases: list[Probe]) -> Iterator[CaseError]:
+def _against(run: Runner, reference: Reference, cases: list[Probe]) -> Iterator[CaseError]:
     for case in cases:
-        yield compare(f"fresh {case.name}", reference(case.input), _logits(session, case.input))
+        yield compare(f"fresh {case.name}", reference(case.batch), run.logits(case.batch))
 
 
 def _verdict(name: str, report: ParityReport) -> Check:
@@ -172,53 +183,56 @@ def _opset(bundle: Bundle) -> Check:
 
 
 def _signature(manifest: Manifest, session: Session) -> Iterator[Check]:
-    found = (
-        [spec.name for spec in session.inputs],
-        [spec.name for spec in session.outputs if spec.name != LOGITS],
-    )
-    yield Check("names", found == ([INPUT], [OUTPUT]), f"inputs {found[0]}, outputs {found[1]}")
-    if len(session.inputs) != 1:
-        return
-    shape, wanted = session.inputs[0].shape, manifest.input_shape
-    same = len(shape) == len(wanted) and all(
-        isinstance(have, str) == isinstance(want, str) and (isinstance(want, str) or have == want)
-        for have, want in zip(shape, wanted, strict=True)
-    )
-    yield Check(
-        "input shape", same, f"({', '.join(map(str, shape))}), manifest {manifest.axes} "
-        f"({', '.join(map(str, wanted))})"
-    )  # fmt: skip
+    shapes = manifest.input_shapes
+    inputs = [spec.name for spec in session.inputs]
+    outputs = [spec.name for spec in session.outputs if spec.name != LOGITS]
+    right = inputs == list(shapes) and outputs == [OUTPUT]
+    yield Check("names", right, f"inputs {inputs}, outputs {outputs}")
+    for spec in session.inputs:
+        wanted = shapes.get(spec.name, ())
+        same = len(spec.shape) == len(wanted) and all(
+            isinstance(have, str) == isinstance(want, str)
+            and (isinstance(want, str) or have == want)
+            for have, want in zip(spec.shape, wanted, strict=True)
+        )
+        found, expected = (", ".join(map(str, shape)) for shape in (spec.shape, wanted))
+        yield Check(f"shape of {spec.name}", same, f"({found}), manifest ({expected})")
 
 
-def _outputs(manifest: Manifest, session: Session, cases: list[Probe]) -> Check:
-    """Finite; of the right shape; and, for probabilities, the softmax of the logits once."""
-    worst = 0.0
+def _probabilities(logits: Array, activation: str) -> Array:
+    """What the graph's last step makes of logits (N, classes), in float64."""
+    wide = logits.astype(np.float64)
+    if activation == "sigmoid":
+        return 1 / (1 + np.exp(-wide))
+    powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _outputs(run: Runner, cases: list[Probe]) -> Check:
+    """Finite; of the right shape; and, for probabilities, the activation of the logits once."""
+    manifest, worst = run.manifest, 0.0
     for case in cases:
-        out = session.run({INPUT: case.input})
-        batch = case.input.shape[manifest.axes.index("N")]
-        if out[OUTPUT].shape != (batch, manifest.num_classes):
-            return Check(
-                "outputs", False, f"shape {out[OUTPUT].shape} for {case.name}, expected "
-                f"({batch}, {manifest.num_classes})"
-            )  # fmt: skip
+        out = run.run(case.batch)
+        expected = (len(case.batch), manifest.num_classes)
+        if out[OUTPUT].shape != expected:
+            shape = out[OUTPUT].shape
+            return Check("outputs", False, f"shape {shape} for {case.name}, expected {expected}")
         if not np.isfinite(out[OUTPUT]).all():
             return Check("outputs", False, f"NaN or infinite for {case.name}")
         wanted = out[LOGITS].astype(np.float64)
         if manifest.output == "probabilities":
-            powers = np.exp(wanted - wanted.max(axis=1, keepdims=True))
-            wanted = powers / powers.sum(axis=1, keepdims=True)
-            worst = max(worst, float(np.abs(out[OUTPUT].sum(axis=1) - 1).max()))
+            wanted = _probabilities(wanted, manifest.activation)
+            if manifest.activation == "softmax":
+                worst = max(worst, float(np.abs(out[OUTPUT].sum(axis=1) - 1).max()))
         scale = max(1.0, float(np.abs(wanted).max()))
         worst = max(worst, float(np.abs(out[OUTPUT] - wanted).max()) / scale)
-    kind = (
-        "the softmax of the logits, adding up to 1"
-        if manifest.output == "probabilities"
-        else "the logits"
-    )
-    return Check(
-        "outputs", bool(cases) and worst <= SUM_TOLERANCE,
-        f"{len(cases)} inputs: {kind} within {worst:.0e} (limit {SUM_TOLERANCE:.0e})"
-    )  # fmt: skip
+    kind = "the logits"
+    if manifest.output == "probabilities":
+        total = ", adding up to 1" if manifest.activation == "softmax" else ""
+        kind = f"the {manifest.activation} of the logits{total}"
+    found = f"{len(cases)} inputs: {kind} within {worst:.0e} (limit {SUM_TOLERANCE:.0e})"
+    return Check("outputs", bool(cases) and worst <= SUM_TOLERANCE, found)
 
 
 def _parts(manifest: Manifest) -> Iterator[tuple[str, str, int]]:
@@ -236,13 +250,12 @@ def _parts(manifest: Manifest) -> Iterator[tuple[str, str, int]]:
         yield f"frame {index}", "T", index
 
 
-def _dependence(
-    manifest: Manifest, session: Session, reference: Reference | None
-) -> tuple[tuple[str, ...], Check]:
+def _dependence(run: Runner, reference: Reference | None) -> tuple[tuple[str, ...], Check]:
     """Change each part of a clip; the logits must follow, unless the reference's do not either."""
     name = "output depends on every part of the input"
-    base = next(probe for probe in probes(manifest, seed=2) if probe.name == "random").input
-    start = _logits(session, base)
+    manifest = run.manifest
+    base = next(probe for probe in probes(manifest, seed=2) if probe.name == "random").batch
+    start = run.logits(base)
     scale = max(1.0, float(np.abs(start).max()))
     inert: list[str] = []
     unexplained: list[str] = []
@@ -250,9 +263,9 @@ def _dependence(
     parts = list(_parts(manifest))
     for part, axis, index in parts:
         moved = base.copy()
-        where = tuple(index if letter == axis else slice(None) for letter in manifest.axes)
+        where = tuple(index if letter == axis else slice(None) for letter in CANONICAL)
         moved[where] += 1.0
-        if np.abs(_logits(session, moved) - start).max() > INERT * scale:
+        if np.abs(run.logits(moved) - start).max() > INERT * scale:
             continue
         inert.append(part)
         agreed = part in known

@@ -81,7 +81,7 @@ def serve(prepare: Prepare) -> None:
 
 
 def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
-    """A model file on a backend, fed one random batch of `shape`."""
+    """A model file on a backend, fed random inputs of `shapes`."""
     from pathlib import Path
 
     import numpy as np
@@ -92,9 +92,12 @@ def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
     session = BACKENDS[options["backend"]].open(
         Path(options["model"]), OpenOptions(threads=options["threads"])
     )
-    name = session.inputs[0].name
-    batch = np.random.default_rng(0).normal(0, 1, options["shape"]).astype(np.float32)
-    return lambda: session.run({name: batch})
+    rng = np.random.default_rng(0)
+    feed = {
+        name: rng.normal(0, 1, shape).astype(np.float32)
+        for name, shape in options["shapes"].items()
+    }
+    return lambda: session.run(feed)
 
 
 def main() -> None:

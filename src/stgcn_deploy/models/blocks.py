@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stgcn_deploy.models.spec import BlockSpec, BranchSpec
 
-__all__ = ["GraphConv", "InputNorm", "MultiScaleTemporalConv", "Shortcut", "TemporalConv"]
+__all__ = ["Block", "GraphConv", "InputNorm", "MultiScaleTemporalConv", "Shortcut", "TemporalConv"]
 
 
 class InputNorm(nn.Module):
@@ -111,11 +111,13 @@ class TemporalConv(nn.Module):
 
 
 class Branch(nn.Module):
-    """One branch of the multi-scale temporal convolution."""
+    """One branch of a multi-scale temporal convolution; `after` is there with `spec.after_bn`."""
 
     def __init__(self, spec: BranchSpec, in_channels: int, stride: int) -> None:
         super().__init__()
         self.spec = spec
+        if spec.after_bn:
+            self.after = nn.BatchNorm2d(spec.channels)
         if spec.kind == "1x1":
             self.entry = nn.Conv2d(in_channels, spec.channels, 1, stride=(stride, 1))
             return
@@ -137,20 +139,22 @@ class Branch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, channels, T', V)."""
         x = self.entry(x)
-        if self.spec.kind == "1x1":
-            return x
-        x = torch.relu(self.bn(x))
-        out: Tensor = self.pool(x) if self.spec.kind == "max" else self.conv(x)
-        return out
+        if self.spec.kind != "1x1":
+            x = torch.relu(self.bn(x))
+            x = self.pool(x) if self.spec.kind == "max" else self.conv(x)
+        return self.after(x) if self.spec.after_bn else x
 
 
 class MultiScaleTemporalConv(nn.Module):
-    """BN(1x1(ReLU(BN(concatenated branches)))): the temporal half of ST-GCN++."""
+    """Concatenated branches, and what joins them: for "conv", BN(1x1(ReLU(BN(.)))) as in ST-GCN++."""
 
     def __init__(self, spec: BlockSpec) -> None:
         super().__init__()
+        self.join_kind = spec.join
         co = spec.out_channels
         self.branches = nn.ModuleList(Branch(branch, co, spec.stride) for branch in spec.branches)
+        if spec.join != "conv":
+            return
         joined = sum(branch.channels for branch in spec.branches)
         self.join_bn = nn.BatchNorm2d(joined)
         self.join = nn.Conv2d(joined, co, 1)
@@ -159,5 +163,33 @@ class MultiScaleTemporalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C, T', V)."""
         joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        if self.join_kind != "conv":
+            return torch.relu(joined) if self.join_kind == "relu" else joined
         out: Tensor = self.bn(self.join(torch.relu(self.join_bn(joined))))
         return out
+
+
+class Block(nn.Module):
+    """ReLU(temporal(graph(x)) + residual(x)).
+
+    Args:
+        spec: says which residual; its other fields are the business of the two halves.
+        gcn: (N, C, T, V) -> (N, C', T, V); tcn: (N, C', T, V) -> (N, C', T', V).
+    """
+
+    def __init__(self, spec: BlockSpec, gcn: nn.Module, tcn: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.gcn = gcn
+        self.tcn = tcn
+        if spec.residual == "conv":
+            self.residual = Shortcut(spec.in_channels, spec.out_channels, spec.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) -> (N, C', T', V)."""
+        y = self.tcn(self.gcn(x))
+        if self.spec.residual == "conv":
+            y = y + self.residual(x)
+        elif self.spec.residual == "identity":
+            y = y + x
+        return torch.relu(y)

@@ -7,31 +7,41 @@ in place, no pooling kernel that depends on sizes, and shapes are constants wher
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stgcn_deploy.models.blocks import Branch, MultiScaleTemporalConv, TemporalConv
+from stgcn_deploy.models.blocks import Block, Branch, MultiScaleTemporalConv, TemporalConv
 from stgcn_deploy.models.folding import (
     ConvWeights,
+    as_parameter,
+    branch_affine,
     fold_conv,
-    fold_graph_conv,
     input_affine,
     join_affine,
 )
-from stgcn_deploy.models.graphforms import graph_unit
-from stgcn_deploy.models.network import Block, Network
+from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape
 
-__all__ = ["DeployNetwork", "InputStage", "Trunk", "average_persons"]
+__all__ = [
+    "DeployBlock",
+    "DeployBranch",
+    "DeployNetwork",
+    "DeployPlan",
+    "InputStage",
+    "Trunk",
+    "average_persons",
+    "folded_like",
+    "temporal_unit",
+]
+
+# Scale and shift of an input, each (C, V), float64.
+Affine = tuple[Tensor, Tensor]
 
 
-def _parameter(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)
-
-
-def _folded(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
+def folded_like(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
     """A convolution like `conv` (stride, padding, dilation) with other weights."""
     fresh = nn.Conv2d(
         conv.in_channels,
@@ -41,36 +51,45 @@ def _folded(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
         padding=conv.padding,  # type: ignore[arg-type]
         dilation=conv.dilation,  # type: ignore[arg-type]
     )
-    fresh.weight = _parameter(folded.weight)
-    fresh.bias = _parameter(folded.bias)
+    fresh.weight = as_parameter(folded.weight)
+    fresh.bias = as_parameter(folded.bias)
     return fresh
 
 
 class DeployBranch(nn.Module):
-    """A branch with its BN and the BN behind the join folded in.
+    """A branch with its BN and those behind it folded in.
 
     Behind a max pool nothing can take that BN up (a pool does not commute with a negative scale), so
-    it stays as one multiply and one add on the few channels of that branch.
+    it stays as one depthwise 1x1 convolution on the few channels of that branch: one node, which
+    leaves the tensor in the blocked layout of ONNX Runtime's convolutions.
+
+    Args:
+        affine: scale and shift of everything behind the branch (see join_affine); by default that
+            of the branch's own last BN.
     """
 
-    def __init__(self, branch: Branch, scale: Tensor, shift: Tensor) -> None:
+    def __init__(self, branch: Branch, affine: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__()
+        scale, shift = affine or branch_affine(branch)
         self.kind = branch.spec.kind
         after = (scale[:, None, None, None], shift)
         if self.kind == "1x1":
             plain = fold_conv(branch.entry)
-            self.entry = _folded(
+            self.entry = folded_like(
                 branch.entry, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
             )
             return
-        self.entry = _folded(branch.entry, fold_conv(branch.entry, branch.bn))
+        self.entry = folded_like(branch.entry, fold_conv(branch.entry, branch.bn))
         if self.kind == "max":
             self.pool = branch.pool
-            self.scale = _parameter(scale[None, :, None, None])
-            self.shift = _parameter(shift[None, :, None, None])
+            self.plain = bool((scale == 1).all() and (shift == 0).all())
+            if not self.plain:
+                self.affine = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
+                self.affine.weight = as_parameter(after[0])
+                self.affine.bias = as_parameter(shift)
         else:
             plain = fold_conv(branch.conv)
-            self.conv = _folded(
+            self.conv = folded_like(
                 branch.conv, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
             )
 
@@ -81,46 +100,56 @@ class DeployBranch(nn.Module):
             return x
         x = torch.relu(x)
         if self.kind == "max":
-            return self.pool(x) * self.scale + self.shift  # type: ignore[no-any-return]
+            x = self.pool(x)
+            return x if self.plain else self.affine(x)
         out: Tensor = self.conv(x)
         return out
 
 
 class DeployMultiScale(nn.Module):
-    """The multi-scale temporal convolution, three batch normalisations fewer."""
+    """The multi-scale temporal convolution, its batch normalisations folded in."""
 
     def __init__(self, tcn: MultiScaleTemporalConv) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            DeployBranch(branch, scale, shift)  # type: ignore[arg-type]
-            for branch, (scale, shift) in zip(tcn.branches, join_affine(tcn), strict=True)
+            DeployBranch(branch, affine)  # type: ignore[arg-type]
+            for branch, affine in zip(tcn.branches, join_affine(tcn), strict=True)
         )
-        self.join = _folded(tcn.join, fold_conv(tcn.join, tcn.bn))
+        self.join_kind = tcn.join_kind
+        if self.join_kind != "conv":
+            return
+        self.join = folded_like(tcn.join, fold_conv(tcn.join, tcn.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C, T', V)."""
         joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        if self.join_kind == "none":
+            return joined
+        if self.join_kind == "relu":
+            return torch.relu(joined)
         out: Tensor = self.join(torch.relu(joined))
         return out
 
 
-def _temporal(tcn: TemporalConv | MultiScaleTemporalConv) -> nn.Module:
+def temporal_unit(tcn: nn.Module) -> nn.Module:
+    """The temporal half of a block with its batch normalisations folded in."""
     if isinstance(tcn, MultiScaleTemporalConv):
         return DeployMultiScale(tcn)
-    return _folded(tcn.conv, fold_conv(tcn.conv, tcn.bn))
+    assert isinstance(tcn, TemporalConv)
+    return folded_like(tcn.conv, fold_conv(tcn.conv, tcn.bn))
 
 
 class DeployBlock(nn.Module):
-    """Graph unit, temporal convolution, residual, ReLU."""
+    """Graph unit, temporal unit, and the residual of the block they stand for; then ReLU."""
 
-    def __init__(self, gcn: nn.Module, block: Block) -> None:
+    def __init__(self, gcn: nn.Module, tcn: nn.Module, block: Block) -> None:
         super().__init__()
         self.gcn = gcn
-        self.tcn = _temporal(block.tcn)
+        self.tcn = tcn
         self.residual = block.spec.residual
         if self.residual == "conv":
             shortcut = block.residual
-            self.shortcut = _folded(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))
+            self.shortcut = folded_like(shortcut.conv, fold_conv(shortcut.conv, shortcut.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C', T', V)."""
@@ -143,6 +172,8 @@ class InputStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Input in the order of `axes` -> (N * M, C, T, V)."""
         shape = self.shape
+        if "M" not in self.axes:
+            return x
         if self.axes == "NCTVM" and shape.static("M") and shape.persons == 1:
             return x.squeeze(4)
         x = x.permute([self.axes.index(axis) for axis in "NMCTV"])
@@ -154,45 +185,65 @@ class InputStage(nn.Module):
         return x.flatten(0, 1)
 
 
+class DeployPlan(Protocol):
+    """How a family turns its reference blocks into deploy blocks."""
+
+    def folds_input(self, first: nn.Module) -> bool:
+        """Whether the first block can take up a scale and shift of its input exactly."""
+
+    def block(self, block: nn.Module, shape: InputShape, affine: Affine | None) -> nn.Module:
+        """The deploy form of a block; `shape` holds T where it stands, `affine` is data_bn."""
+
+
 class Trunk(nn.Module):
     """(N * M, C, T, V) -> pooled features (N * M, C')."""
 
-    def __init__(self, network: Network, graph_form: str, shape: InputShape) -> None:
+    def __init__(self, network: Network, plan: DeployPlan, shape: InputShape) -> None:
         super().__init__()
         spec = network.spec
         self.shape = shape
-        first = fold_graph_conv(network.blocks[0].gcn)  # type: ignore[arg-type]
         self.per_person = spec.input_norm == "person"
         self.affine = False
+        affine: Affine | None = None
         if spec.input_norm != "none":
             scale, shift = input_affine(
                 network.data_bn, spec.num_joints, spec.num_persons or shape.persons
             )
-            # A residual around block 1 or an identity inside it needs the normalised input itself.
-            if self.per_person or spec.blocks[0].residual != "none" or first.identity:
+            if self.per_person or not plan.folds_input(network.blocks[0]):
                 self.affine = True
-                self.scale = _parameter(scale[:, :, None, :])
-                self.shift = _parameter(shift[:, :, None, :])
+                self.scale = as_parameter(scale[:, :, None, :])
+                self.shift = as_parameter(shift[:, :, None, :])
             else:
-                first = first.with_input(scale[0], shift[0])
-        units = [first, *(fold_graph_conv(block.gcn) for block in network.blocks[1:])]  # type: ignore[arg-type]
+                affine = scale[0], shift[0]
         self.blocks = nn.ModuleList()
-        for unit, block in zip(units, network.blocks, strict=True):
-            assert isinstance(block, Block)
-            self.blocks.append(DeployBlock(graph_unit(unit, graph_form, shape), block))
-            frames = -(-shape.frames // block.spec.stride)  # odd kernels, same padding: ceil(T / s)
+        for block, block_spec in zip(network.blocks, spec.blocks, strict=True):
+            self.blocks.append(plan.block(block, shape, affine))
+            affine = None
+            frames = -(-shape.frames // block_spec.stride)  # odd kernels, same padding: ceil(T / s)
             shape = replace(shape, frames=frames)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """data_bn, where it was not folded into the first block."""
+        if not self.affine:
+            return x
+        persons = self.shape.persons
+        if not self.per_person or persons == 1:
+            return x * self.scale + self.shift
+        _, c, _, v = x.shape
+        frames = self.shape.frames if self.shape.static("T") else -1
+        batch = -1 if self.shape.static("T") else self.shape.batch
+        if not self.shape.static("T") and not self.shape.static("N"):
+            # Not unflatten: behind it the tracer takes the sizes for constants.
+            scale, shift = (each.reshape(1, persons * c, 1, v) for each in (self.scale, self.shift))
+            y = x.reshape(-1, persons * c, x.shape[2], v) * scale + shift
+            return y.reshape(-1, c, x.shape[2], v)
+        y = x.reshape(batch, persons, c, frames, v) * self.scale + self.shift
+        rows = -1 if self.shape.static("T") else batch * persons
+        return y.reshape(rows, c, frames, v)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N * M, C, T, V) -> (N * M, C')."""
-        if self.affine and self.per_person and self.shape.persons > 1:
-            _, c, frames, v = x.shape
-            if self.shape.static("T"):
-                frames = self.shape.frames
-            split = x.reshape(-1, self.shape.persons, c, frames, v)
-            x = (split * self.scale + self.shift).reshape(-1, c, frames, v)
-        elif self.affine:
-            x = x * self.scale + self.shift
+        x = self.normalised(x)
         for block in self.blocks:
             x = block(x)
         return functional.adaptive_avg_pool2d(x, 1).flatten(1)
@@ -212,17 +263,21 @@ def average_persons(features: Tensor, channels: int, shape: InputShape, batch: i
 class DeployNetwork(nn.Module):
     """Native input -> logits, for one stream."""
 
-    def __init__(self, network: Network, graph_form: str, shape: InputShape) -> None:
+    def __init__(self, network: Network, plan: DeployPlan, shape: InputShape) -> None:
         super().__init__()
         self.shape = shape
         self.prepare = InputStage(network.spec.axes, shape)
-        self.trunk = Trunk(network, graph_form, shape)
+        self.trunk = Trunk(network, plan, shape)
         self.head = nn.Linear(network.head.in_features, network.head.out_features)
         self.head.load_state_dict(network.head.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
         """Input in the codebase's axis order -> logits (N, num_classes)."""
-        pooled = self.trunk(self.prepare(x))
-        features = average_persons(pooled, self.head.in_features, self.shape, x.shape[0])
+        return self.logits_of(self.prepare(x), x.shape[0])
+
+    def logits_of(self, clip: Tensor, batch: int) -> Tensor:
+        """A prepared clip (N * M, C, T, V) -> logits (N, num_classes)."""
+        pooled = self.trunk(clip)
+        features = average_persons(pooled, self.head.in_features, self.shape, batch)
         logits: Tensor = self.head(features)
         return logits

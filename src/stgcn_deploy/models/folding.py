@@ -18,15 +18,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from stgcn_deploy.models.blocks import GraphConv, InputNorm, MultiScaleTemporalConv, Shortcut
+from stgcn_deploy.models.blocks import (
+    Branch,
+    GraphConv,
+    InputNorm,
+    MultiScaleTemporalConv,
+    Shortcut,
+)
 
 __all__ = [
     "ConvWeights",
     "GraphWeights",
+    "as_parameter",
     "bn_affine",
+    "branch_affine",
     "fold_conv",
     "fold_graph_conv",
     "input_affine",
+    "join_affine",
 ]
 
 
@@ -127,8 +136,25 @@ def input_affine(norm: InputNorm, num_joints: int, num_persons: int) -> tuple[Te
     return scale, shift
 
 
+def branch_affine(branch: Branch) -> tuple[Tensor, Tensor]:
+    """(s, t) of the BN at the end of a branch; (1, 0) where there is none."""
+    if branch.spec.after_bn:
+        return bn_affine(branch.after)
+    one = torch.ones(branch.spec.channels, dtype=torch.float64)
+    return one, torch.zeros_like(one)
+
+
 def join_affine(tcn: MultiScaleTemporalConv) -> list[tuple[Tensor, Tensor]]:
-    """The BN behind the concatenated branches, cut into one (s, t) for each branch."""
-    scale, shift = bn_affine(tcn.join_bn)
-    sizes: list[int] = [branch.spec.channels for branch in tcn.branches]  # type: ignore[union-attr,misc]
-    return list(zip(torch.split(scale, sizes), torch.split(shift, sizes), strict=True))
+    """All BN behind each branch, its own and that of the join, as one (s, t) for each branch."""
+    branches: list[Branch] = list(tcn.branches)  # type: ignore[arg-type]
+    own = [branch_affine(branch) for branch in branches]
+    if tcn.join_kind != "conv":
+        return own
+    sizes = [branch.spec.channels for branch in branches]
+    scale, shift = (torch.split(flat, sizes) for flat in bn_affine(tcn.join_bn))
+    return [(s * a, s * b + t) for (a, b), s, t in zip(own, scale, shift, strict=True)]
+
+
+def as_parameter(value: Tensor) -> nn.Parameter:
+    """A float64 constant as the float32 one of a graph."""
+    return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)

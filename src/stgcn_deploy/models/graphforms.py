@@ -14,17 +14,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stgcn_deploy.models.folding import GraphWeights
+from stgcn_deploy.models.folding import GraphWeights, as_parameter
 from stgcn_deploy.models.shape import InputShape
 
 __all__ = ["GRAPH_FORMS", "graph_unit"]
 
 # Joint biases closer than this, relative to their size, are one bias: float64 rounding of colsums.
 SAME_BIAS = 1e-12
-
-
-def _as_parameter(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)
 
 
 class GraphUnit(nn.Module):
@@ -38,7 +34,7 @@ class GraphUnit(nn.Module):
         spread = (bias - bias[:, :1]).abs().max()
         self.plain_bias = bool(spread <= SAME_BIAS * bias.abs().max().clamp(min=1))
         if not self.plain_bias:
-            self.joint_bias = _as_parameter(bias[None, :, None, :])
+            self.joint_bias = as_parameter(bias[None, :, None, :])
 
     def conv_bias(self, folded: GraphWeights) -> Tensor | None:
         """The bias for the last convolution, where it is the same for every joint."""
@@ -68,9 +64,9 @@ def _conv(weight: Tensor, bias: Tensor | None, **options: object) -> nn.Conv2d:
         bias=bias is not None,
         **options,  # type: ignore[arg-type]
     )
-    conv.weight = _as_parameter(weight)
+    conv.weight = as_parameter(weight)
     if bias is not None:
-        conv.bias = _as_parameter(bias)
+        conv.bias = as_parameter(bias)
     return conv
 
 
@@ -89,7 +85,7 @@ class AggregateUnit(GraphUnit):
         if folded.input_scale is not None:
             # One adjacency for each input channel: data_bn costs nothing at run time.
             stacked = folded.input_scale[:, :, None] * stacked[None]
-        self.adjacency = _as_parameter(stacked)
+        self.adjacency = as_parameter(stacked)
         self.conv = _conv(
             weights.permute(1, 2, 0)[:, :, None, :],
             self.conv_bias(folded),
@@ -108,15 +104,15 @@ class ConvFirstUnit(GraphUnit):
     def __init__(self, folded: GraphWeights, shape: InputShape) -> None:
         super().__init__(folded)
         if folded.input_scale is not None:
-            self.input_scale = _as_parameter(folded.input_scale[None, :, None, :])
+            self.input_scale = as_parameter(folded.input_scale[None, :, None, :])
         self.shape = shape
         self.num_subsets, self.channels, in_channels = folded.weights.shape
         self.conv = _conv(folded.weights.reshape(-1, in_channels, 1, 1), None)
         if folded.shortcut is not None:
             self.shortcut = _conv(folded.shortcut[:, :, None, None], None)
         if self.plain_bias:
-            self.joint_bias = _as_parameter(folded.bias[None, :, None, :1])
-        self.adjacency = _as_parameter(folded.adjacency)
+            self.joint_bias = as_parameter(folded.bias[None, :, None, :1])
+        self.adjacency = as_parameter(folded.adjacency)
 
     def subsets(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, K, C', T, V)."""
@@ -158,7 +154,7 @@ class MatMulUnit(ConvFirstUnit):
 
     def __init__(self, folded: GraphWeights, shape: InputShape) -> None:
         super().__init__(folded, shape)
-        self.adjacency = _as_parameter(folded.adjacency.reshape(-1, self.num_joints))
+        self.adjacency = as_parameter(folded.adjacency.reshape(-1, self.num_joints))
 
     def mix(self, y: Tensor) -> Tensor:
         """See ConvFirstUnit.mix."""

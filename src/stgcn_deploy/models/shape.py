@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stgcn_deploy.errors import UsageError
+from stgcn_deploy.skeleton.inputs import OPEN_AXES
 
-__all__ = ["DYNAMIC_AXES", "InputShape"]
-
-DYNAMIC_AXES = {"N": "batch", "T": "frames", "M": "persons"}
+__all__ = ["InputShape"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,19 @@ class InputShape:
     dynamic: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        unknown = self.dynamic - set(DYNAMIC_AXES)
+        unknown = self.dynamic - set(OPEN_AXES)
         if unknown:
             raise UsageError(f"axes {sorted(unknown)} cannot be dynamic; only N, T and M can.")
 
     def static(self, axis: str) -> bool:
         """Whether the axis has one size in the file."""
         return axis not in self.dynamic
+
+    def sizes(self, num_joints: int, *, named: bool = False) -> dict[str, int | str]:
+        """Sizes of N, M, T, V; with `named`, open axes are their names."""
+        found: dict[str, int | str] = {
+            "N": self.batch, "M": self.persons, "T": self.frames, "V": num_joints
+        }  # fmt: skip
+        if named:
+            found |= {axis: OPEN_AXES[axis] for axis in self.dynamic}
+        return found

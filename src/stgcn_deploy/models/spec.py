@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["BlockSpec", "BranchSpec", "Motion", "NetworkSpec", "Residual"]
+from stgcn_deploy.skeleton.inputs import InputSpec
+
+__all__ = ["BlockSpec", "BranchSpec", "Join", "Motion", "NetworkSpec", "Residual"]
 
 Residual = Literal["none", "identity", "conv"]
 Adjacency = Literal["plain", "importance", "offset"]
 InputNorm = Literal["none", "joint", "person"]
+Join = Literal["conv", "relu", "none"]
+Activation = Literal["softmax", "sigmoid"]
 Motion = Literal["first_difference", "second_difference"]
 
 
@@ -20,12 +24,14 @@ class BranchSpec:
     Attributes:
         kind: "conv" (1x1, BN, ReLU, dilated kernel), "max" (1x1, BN, ReLU, max pool) or "1x1".
         kernel: taps along T; for "1x1" always 1.
+        after_bn: whether a batch normalisation follows the last operation of the branch.
     """
 
     kind: Literal["conv", "max", "1x1"]
     channels: int
     kernel: int = 3
     dilation: int = 1
+    after_bn: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class BlockSpec:
         adjacency: "plain" A, "importance" A * PA, "offset" A + PA.
         kernel: taps of the plain temporal convolution; unused when `branches` is given.
         branches: the multi-scale temporal convolution, else empty.
+        join: what follows the concatenated branches: "conv" (BN, ReLU, 1x1, BN), "relu" or "none".
     """
 
     in_channels: int
@@ -50,6 +57,7 @@ class BlockSpec:
     adjacency: Adjacency = "plain"
     kernel: int = 9
     branches: tuple[BranchSpec, ...] = ()
+    join: Join = "conv"
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,16 @@ class NetworkSpec:
 
     Attributes:
         family: a name of the table of families.
-        axes: order of the input axes, e.g. "NCTVM".
+        axes: order of the first input's axes, e.g. "NCTVM".
+        blocks: BlockSpec, or the family's own kind with in_channels, out_channels and stride.
         input_norm: data_bn per (V, C) shared by persons ("joint"), per (M, V, C) ("person"), none.
         num_persons: M where the network fixes it (input_norm "person"), else None.
         motion: for the two-stream family, how the motion stream is made; None for one stream.
+        activation: what turns logits into probabilities.
+        extra_inputs: graph inputs besides the first one.
+        input_name: name of the first one.
+        options: what only this family knows, as pairs.
+        members: of an ensemble, the networks in it.
     """
 
     family: str
@@ -70,15 +84,30 @@ class NetworkSpec:
     num_joints: int
     num_subsets: int
     num_classes: int
-    blocks: tuple[BlockSpec, ...]
+    blocks: tuple[Any, ...]
     input_norm: InputNorm = "joint"
     num_persons: int | None = None
     motion: Motion | None = None
+    activation: Activation = "softmax"
+    extra_inputs: tuple[InputSpec, ...] = ()
+    input_name: str = "input"
+    options: tuple[tuple[str, Any], ...] = ()
+    members: tuple[NetworkSpec, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """All inputs of the graph."""
+        first = InputSpec(self.input_name, self.axes, self.in_channels)
+        return (first, *self.extra_inputs)
+
+    def option(self, name: str) -> Any:
+        """One of `options`."""
+        return dict(self.options)[name]
 
     @property
     def temporal_stride(self) -> int:
         """How many input frames one frame before the pooling stands for."""
         stride = 1
         for block in self.blocks:
-            stride *= block.stride
+            stride *= int(block.stride)
         return stride

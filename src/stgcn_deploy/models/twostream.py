@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_deploy.models.deploy import InputStage, Trunk, average_persons
-from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import Motion, NetworkSpec
+from stgcn_deploy.models.stgcn import StgcnPlan, stgcn_macs, stgcn_network
 
 __all__ = ["FAMILY", "TwoStream", "motion_of"]
 
@@ -42,8 +42,8 @@ class TwoStream(nn.Module):
         super().__init__()
         self.spec = spec
         one = replace(spec, motion=None)
-        self.origin = Network(one)
-        self.motion = Network(one)
+        self.origin = stgcn_network(one)
+        self.motion = stgcn_network(one)
 
     def forward(self, x: Tensor) -> Tensor:
         """Input in the order of `spec.axes` -> logits (N, num_classes)."""
@@ -75,8 +75,9 @@ class DeployTwoStream(nn.Module):
         self.kind: Motion = network.spec.motion
         self.shape = shape
         self.prepare = InputStage(network.spec.axes, shape)
-        self.origin = Trunk(network.origin, graph_form, shape)
-        self.motion = Trunk(network.motion, graph_form, shape)
+        plan = StgcnPlan(graph_form)
+        self.origin = Trunk(network.origin, plan, shape)
+        self.motion = Trunk(network.motion, plan, shape)
         heads = (network.origin.head, network.motion.head)
         self.head = nn.Linear(sum(h.in_features for h in heads), heads[0].out_features)
         with torch.no_grad():
@@ -107,6 +108,11 @@ class TwoStreamFamily:
         """See Family.deploy."""
         assert isinstance(reference, TwoStream)
         return DeployTwoStream(reference, graph_form, shape).eval()
+
+    def macs(self, spec: NetworkSpec, frames: int, persons: int, *, aggregate: bool = False) -> int:
+        """See Family.macs."""
+        head: int = spec.blocks[-1].out_channels * spec.num_classes
+        return 2 * (persons * stgcn_macs(spec, frames, aggregate=aggregate) + head)
 
 
 FAMILY = TwoStreamFamily()

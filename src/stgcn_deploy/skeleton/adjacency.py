@@ -85,12 +85,33 @@ def inward_outward(num_joints: int, graph: EdgeSet, max_hop: int = 1) -> Matrix:
     return np.stack([np.eye(num_joints), _normalise_columns(inward), _normalise_columns(inward.T)])
 
 
+def symmetric(num_joints: int, graph: EdgeSet, max_hop: int = 1) -> Matrix:
+    """Self, outward and inward neighbours, each scaled on both sides by its row sums (Realtime-ST-GCN).
+
+    Distances to the centre are not cut at `max_hop`, which plays no part; neighbours equally far from
+    it are left out.  The 0.001 keeps empty rows finite, and makes entries beside them as large as 31.6.
+    """
+    del max_hop
+    step = hop_distance(num_joints, graph.edges)
+    radius = hop_distance(num_joints, graph.edges, num_joints)[:, graph.center]
+    source, target = radius[:, None], radius[None, :]
+    parts = [step == 0, (step == 1) & (target < source), (step == 1) & (target > source)]
+    scaled = []
+    for part in parts:
+        scale = (part.sum(axis=1) + 0.001) ** -0.5
+        scaled.append((scale[:, None] * part * scale[None, :]).T)
+    return np.stack(scaled)
+
+
 STRATEGIES: dict[str, Callable[[int, EdgeSet, int], Matrix]] = {
     "spatial_configuration": spatial_configuration,
     "inward_outward": inward_outward,
     "distance": distance,
     "uniform": uniform,
+    "symmetric": symmetric,
 }
+# Strategies to which `max_hop` makes no difference.
+_ONE_HOP = frozenset({"inward_outward", "symmetric"})
 
 
 def build(
@@ -113,6 +134,7 @@ class LayoutMatch:
     Attributes:
         exact: every entry within 1e-4 of the nominal graph; False means only the closest one.
         distance: mean absolute difference to the nominal graph, per entry.
+        others: names of further layouts that fit no worse.
     """
 
     layout: Layout
@@ -121,8 +143,12 @@ class LayoutMatch:
     max_hop: int
     exact: bool
     distance: float
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.others:
+            names = " or ".join((self.layout.name, *self.others))
+            return f"probably {names} (all that is known is V={self.layout.num_joints})"
         certainty = "" if self.exact else "probably "
         return f"{certainty}{self.layout.name} ({self.edge_set.name} edges, {self.strategy})"
 
@@ -132,7 +158,7 @@ def _candidates(num_subsets: int, layouts: tuple[Layout, ...]) -> Iterator[Layou
         for graph in layout.edge_sets:
             for name, strategy in STRATEGIES.items():
                 for max_hop in (1, 2, 3):
-                    if name == "inward_outward" and max_hop > 1:
+                    if name in _ONE_HOP and max_hop > 1:
                         continue
                     if len(strategy(layout.num_joints, graph, max_hop)) == num_subsets:
                         yield LayoutMatch(layout, graph, name, max_hop, False, np.inf)
@@ -147,8 +173,9 @@ def identify(
         layouts: the candidates; by default every known layout.
 
     Returns:
-        The exact match, else the nearest one with `exact=False`, or None when no candidate has this V
-        and K.
+        The exact match, else the nearest one with `exact=False`.  Where no strategy has this K (graphs
+        that are learned from nothing), a layout of this V with strategy "unknown"; None where no
+        candidate has this V.
     """
     num_subsets, num_joints, _ = adjacency.shape
     known = layouts if layouts is not None else tuple(LAYOUTS[name] for name in LAYOUTS)
@@ -172,4 +199,8 @@ def identify(
         # Nobody trains a learned graph from two hops: a close one is a coincidence.
         if found.max_hop == 1 and (best is None or found.distance < best.distance):
             best = found
+    if best is None and fitting:
+        first, *others = fitting
+        names = tuple(layout.name for layout in others)
+        return LayoutMatch(first, first.edge_sets[0], "unknown", 1, False, np.inf, names)
     return best
