@@ -52,7 +52,7 @@ def peak_contender(folder: Path, threads: int) -> Contender:
         "matrix product (the machine's rate)",
         str(path),
         backend="onnxruntime",
-        shape=shape,
+        shapes={"input": shape},
         batch=1,
         threads=threads,
         macs=PEAK**3,
@@ -136,7 +136,8 @@ def main() -> None:
         raw[case.name] = {**report.as_dict(), "peak": peak.as_dict()}
         plot_bench(report, arguments.out / f"{case.name}.png", force=True)
         parts += [f"## {case.title}", "", *verdicts(case, report, peak), ""]
-        parts += [f"![{case.title}]({case.name}.png)", "", bench_markdown(report), ""]
+        table = bench_markdown(report).replace("## ", "### ").replace("# Benchmark\n", "")
+        parts += [f"![{case.title}]({case.name}.png)", "", table, ""]
     write_text(arguments.out / "raw.json", json.dumps(raw), force=True)
     write_text(arguments.out / "report.md", "\n".join(parts), force=True)
     print(f"wrote {arguments.out / 'report.md'}", file=sys.stderr)

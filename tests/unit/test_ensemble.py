@@ -24,9 +24,7 @@ from stgcn_deploy.skeleton.bones import BONE_PARENTS
 def two(tmp_path: Path, name: str = "stgcnpp") -> tuple[Path, Path]:
     """Two checkpoints of one network, the second with other weights."""
     state = tiny(name)
-    other = {
-        key: value * 1.1 if value.ndim == 4 else value.clone() for key, value in state.items()
-    }
+    other = {key: value * 1.1 if value.ndim == 4 else value.clone() for key, value in state.items()}
     return save(state, tmp_path / "J.pt"), save(other, tmp_path / "B.pt")
 
 

@@ -136,9 +136,7 @@ def test_work_is_that_of_all_members(files: tuple[Path, ...]) -> None:
 
 def test_an_ensemble_becomes_one_verified_bundle(files: tuple[Path, ...], tmp_path: Path) -> None:
     asked = [f"{n}={f}:{w}" for n, f, w in zip(STREAMS, files, USUAL, strict=True)]
-    api.export(
-        output=tmp_path / "out", stream=asked, frames=T, persons=M, graph_form="aggregate"
-    )
+    api.export(output=tmp_path / "out", stream=asked, frames=T, persons=M, graph_form="aggregate")
     manifest = Bundle(tmp_path / "out").manifest
     assert manifest.fusion == "probabilities"
     assert [(s.stream, s.weight, s.file) for s in manifest.sources] == [

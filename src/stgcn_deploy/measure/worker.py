@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 __all__ = ["main", "serve"]
@@ -35,7 +36,16 @@ def pin(threads: int) -> list[int]:
 
 
 def peak_rss_mb() -> float:
-    """Largest resident size of this process so far, MiB."""
+    """Largest resident size of this process so far, MiB.
+
+    Linux keeps it in VmHWM; getrusage would count what the parent held when it started us.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        line = next(row for row in status.splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    except (OSError, StopIteration, ValueError):
+        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 if sys.platform != "darwin" else peak / 2**20
 
@@ -82,8 +92,6 @@ def serve(prepare: Prepare) -> None:
 
 def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
     """A model file on a backend, fed random inputs of `shapes`."""
-    from pathlib import Path
-
     import numpy as np
 
     from stgcn_deploy.backends.base import OpenOptions
