@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 JOBS ?= 2
 
-.PHONY: setup demo test check lint types arch bench docs fmt train clean help
+REFERENCE ?= ../shared/reference
+
+.PHONY: setup demo test check lint types arch bench bench-families docs fmt train clean help
 
 help:
 	@echo "make demo    set up, then the whole path with the bundled model (report: build/demo/report.html)"
@@ -45,6 +47,10 @@ test: lint types arch
 
 bench: setup
 	$(BIN)/python bench/run.py
+
+# Every family against its plain export; needs the networks of the original codebases.
+bench-families: setup
+	$(BIN)/python bench/families.py $(REFERENCE)
 
 docs: setup
 	$(BIN)/python docs/generate.py
