@@ -13,11 +13,19 @@ from dataclasses import dataclass, replace
 
 from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
-from stgcn_deploy.errors import KeyMismatchError, UnsupportedCheckpointError, UsageError
+from stgcn_deploy.checkpoints.base import (
+    Described,
+    Fact,
+    Hints,
+    Setting,
+    clip_size,
+    input_norm,
+    with_strides,
+)
+from stgcn_deploy.errors import UnsupportedCheckpointError, UsageError
 from stgcn_deploy.models.aagcn import AagcnBlockSpec, GatesSpec
 from stgcn_deploy.models.agcn import AgcnBlockSpec, Attention, NominalGraph
-from stgcn_deploy.models.spec import InputNorm, NetworkSpec, Residual
+from stgcn_deploy.models.spec import NetworkSpec, Residual
 from stgcn_deploy.skeleton.contract import Step
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 
@@ -108,18 +116,6 @@ def _block(
     return replace(block, gates=gates)
 
 
-def _input_norm(tensors: Tensors, names: AgcnNames, per_joint: int) -> tuple[InputNorm, int | None]:
-    if f"{names.data_bn}.weight" not in tensors:
-        return "none", None
-    features = tensors[f"{names.data_bn}.weight"].numel()
-    if features % per_joint:
-        raise KeyMismatchError(
-            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_joint} or a "
-            "multiple of it."
-        )
-    return ("joint", None) if features == per_joint else ("person", features // per_joint)
-
-
 def describe_adaptive(
     tensors: Tensors, names: AgcnNames, *, axes: str, joints: int | None = None
 ) -> NetworkSpec:
@@ -142,7 +138,7 @@ def describe_adaptive(
     subsets = tensors.indices(rf"{_escaped(names.unit_at(0))}\.conv_d\.(\d+)\.")
     stored = f"{names.unit_at(0)}.{names.graph}"
     v = tensors[stored].shape[-1] if joints is None else joints
-    norm, persons = _input_norm(tensors, names, v * blocks[0].in_channels)
+    norm, persons = input_norm(tensors, names.data_bn, v * blocks[0].in_channels)
     return NetworkSpec(
         family="agcn" if attention == "softmax" else "aagcn",
         axes=axes,

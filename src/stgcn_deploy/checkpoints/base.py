@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors
-from stgcn_deploy.errors import UsageError
-from stgcn_deploy.models.spec import Motion, NetworkSpec
+from stgcn_deploy.errors import KeyMismatchError, UsageError
+from stgcn_deploy.models.spec import InputNorm, Motion, NetworkSpec
 from stgcn_deploy.skeleton.contract import Step
 from stgcn_deploy.skeleton.layout import Layout
 
@@ -162,3 +163,23 @@ def clip_size(
         chosen.append(said if said is not None else usual)
         facts.append(Fact(f"{name} ({letter})", chosen[-1], origin, "" if said else why))
     return chosen[0], chosen[1], facts
+
+
+def input_norm(tensors: Tensors, key: str, per_joint: int) -> tuple[InputNorm, int | None]:
+    """What data_bn under `key` normalises, and M where it fixes M.
+
+    Args:
+        per_joint: V * C, the features of one person.
+
+    Raises:
+        KeyMismatchError: its features are no multiple of that, or its weight is missing.
+    """
+    if not tensors.any(rf"^{re.escape(key)}\."):
+        return "none", None
+    features = tensors[f"{key}.weight"].numel()
+    if features % per_joint:
+        raise KeyMismatchError(
+            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_joint} or a "
+            "multiple of it."
+        )
+    return ("joint", None) if features == per_joint else ("person", features // per_joint)

@@ -10,9 +10,16 @@ from __future__ import annotations
 from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
 from stgcn_deploy.checkpoints.agcn import nominal_graph
-from stgcn_deploy.checkpoints.base import Described, Hints, Setting, clip_size, with_strides
-from stgcn_deploy.errors import KeyMismatchError, UnsupportedCheckpointError, UsageError
-from stgcn_deploy.models.spec import BlockSpec, InputNorm, NetworkSpec
+from stgcn_deploy.checkpoints.base import (
+    Described,
+    Hints,
+    Setting,
+    clip_size,
+    input_norm,
+    with_strides,
+)
+from stgcn_deploy.errors import UnsupportedCheckpointError, UsageError
+from stgcn_deploy.models.spec import BlockSpec, NetworkSpec
 from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["CODEBASE"]
@@ -72,18 +79,6 @@ def _joints(tensors: Tensors, hints: Hints) -> int:
     )
 
 
-def _input_norm(tensors: Tensors, per_joint: int) -> tuple[InputNorm, int | None]:
-    if "data_bn.weight" not in tensors:
-        return "none", None
-    features = tensors["data_bn.weight"].numel()
-    if features % per_joint:
-        raise KeyMismatchError(
-            f"{tensors.where}: data_bn has {features} features, expected a multiple of V*C = "
-            f"{per_joint}."
-        )
-    return ("joint", None) if features == per_joint else ("person", features // per_joint)
-
-
 class LegacyCodebase:
     """The first release of st-gcn; today's code cannot read its files either."""
 
@@ -121,7 +116,7 @@ class LegacyCodebase:
         count = 1 + tensors.indices(r"backbone\.(\d+)\.")
         blocks = tuple(_block(tensors, index) for index in range(count))
         channels = blocks[0].in_channels
-        norm, fixed = _input_norm(tensors, joints * channels)
+        norm, fixed = input_norm(tensors, "data_bn", joints * channels)
         plain = NetworkSpec(
             family="stgcn-legacy",
             axes="NCTVM",

@@ -13,13 +13,20 @@ import torch
 
 from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import (
+    Described,
+    Fact,
+    Hints,
+    Setting,
+    clip_size,
+    input_norm,
+    with_strides,
+)
 from stgcn_deploy.errors import KeyMismatchError
 from stgcn_deploy.models.spec import (
     Adjacency,
     BlockSpec,
     BranchSpec,
-    InputNorm,
     NetworkSpec,
     Residual,
 )
@@ -107,18 +114,6 @@ def _block(tensors: Tensors, index: int, adjacency: Adjacency, with_res: bool) -
     )
 
 
-def _input_norm(tensors: Tensors, per_joint: int) -> tuple[InputNorm, int | None]:
-    if "backbone.data_bn.weight" not in tensors:
-        return "none", None
-    features = tensors["backbone.data_bn.weight"].numel()
-    if features % per_joint:
-        raise KeyMismatchError(
-            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_joint} or a "
-            "multiple of it."
-        )
-    return ("joint", None) if features == per_joint else ("person", features // per_joint)
-
-
 def _block_keys(block: BlockSpec, to: str, of: str) -> dict[str, str]:
     keys = {f"{to}.gcn.A": f"{of}.gcn.A"}
     if block.adjacency != "plain":
@@ -180,7 +175,7 @@ class SkeletonRecognizer:
             raise KeyMismatchError(
                 f"{tensors.where}: A has {k} subsets, more than the first convolution has inputs."
             )
-        norm, fixed = _input_norm(tensors, v * blocks[0].in_channels)
+        norm, fixed = input_norm(tensors, "backbone.data_bn", v * blocks[0].in_channels)
         plain = NetworkSpec(
             family="stgcnpp" if blocks[0].branches else "stgcn",
             axes="NMTVC",

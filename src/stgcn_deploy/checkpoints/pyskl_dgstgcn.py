@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
-from stgcn_deploy.errors import KeyMismatchError
+from stgcn_deploy.checkpoints.base import (
+    Described,
+    Fact,
+    Hints,
+    Setting,
+    clip_size,
+    input_norm,
+    with_strides,
+)
 from stgcn_deploy.models.dgstgcn import DynamicBlockSpec
-from stgcn_deploy.models.spec import BranchSpec, InputNorm, NetworkSpec, Residual
+from stgcn_deploy.models.spec import BranchSpec, NetworkSpec, Residual
 from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["CODEBASE"]
@@ -50,18 +57,6 @@ def _branches(tensors: Tensors, here: str) -> tuple[BranchSpec, ...]:
         return ()
     count = tensors.indices(rf"{here}\.branches\.(\d+)\.")
     return tuple(_branch(tensors, f"{here}.branches.{index}", index + 1) for index in range(count))
-
-
-def _input_norm(tensors: Tensors, per_person: int) -> tuple[InputNorm, int | None]:
-    if "backbone.data_bn.weight" not in tensors:
-        return "none", None
-    features = tensors["backbone.data_bn.weight"].numel()
-    if features % per_person:
-        raise KeyMismatchError(
-            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_person} or a "
-            "multiple of it."
-        )
-    return ("joint", None) if features == per_person else ("person", features // per_person)
 
 
 def _block(tensors: Tensors, index: int, *, subset_wise: bool) -> DynamicBlockSpec:
@@ -148,7 +143,7 @@ class DgStgcnCodebase:
         blocks = tuple(
             _block(tensors, index, subset_wise=bool(strengths.value)) for index in range(count)
         )
-        norm, fixed = _input_norm(tensors, v * blocks[0].in_channels)
+        norm, fixed = input_norm(tensors, "backbone.data_bn", v * blocks[0].in_channels)
         plain = NetworkSpec(
             family="dgstgcn",
             axes="NMTVC",

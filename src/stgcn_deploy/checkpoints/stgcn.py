@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from stgcn_deploy.checkpoints import recipes
 from stgcn_deploy.checkpoints.accounting import KeyMap, Tensors, bn_keys, conv_keys
-from stgcn_deploy.checkpoints.base import Described, Fact, Hints, Setting, clip_size, with_strides
+from stgcn_deploy.checkpoints.base import (
+    Described,
+    Fact,
+    Hints,
+    Setting,
+    clip_size,
+    input_norm,
+    with_strides,
+)
 from stgcn_deploy.errors import KeyMismatchError, UnsupportedCheckpointError
-from stgcn_deploy.models.spec import BlockSpec, InputNorm, NetworkSpec, Residual
+from stgcn_deploy.models.spec import BlockSpec, NetworkSpec, Residual
 from stgcn_deploy.skeleton.contract import Step
 
 __all__ = ["CODEBASE", "describe_network", "network_keys", "saved_by_tao", "trunk_keys"]
@@ -35,7 +43,7 @@ def describe_network(tensors: Tensors, prefix: str, *, head: str | None = None) 
     weighted = tensors.any(rf"^{prefix}edge_importance\.")
     blocks = tuple(_block(tensors, prefix, index, k, weighted) for index in range(count))
     in_channels = blocks[0].in_channels
-    norm, persons = _input_norm(tensors, prefix, v * in_channels)
+    norm, persons = input_norm(tensors, f"{prefix}data_bn", v * in_channels)
     return NetworkSpec(
         family="stgcn",
         axes="NCTVM",
@@ -54,20 +62,6 @@ def _cube(tensors: Tensors, key: str) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[1] != shape[2]:
         raise KeyMismatchError(f"{tensors.where}: {key!r} has shape {shape}, expected (K, V, V).")
     return shape
-
-
-def _input_norm(tensors: Tensors, prefix: str, per_joint: int) -> tuple[InputNorm, int | None]:
-    if not tensors.any(rf"^{prefix}data_bn\."):
-        return "none", None
-    features = tensors[f"{prefix}data_bn.weight"].numel()
-    if features == per_joint:
-        return "joint", None
-    if features % per_joint:
-        raise KeyMismatchError(
-            f"{tensors.where}: data_bn has {features} features, expected V*C = {per_joint} or a "
-            "multiple of it."
-        )
-    return "person", features // per_joint
 
 
 def _block(tensors: Tensors, prefix: str, index: int, k: int, weighted: bool) -> BlockSpec:
