@@ -337,6 +337,7 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
     with requires("comparing with a checkpoint", EXPORT_INSTALL):
         from stgcn_deploy.exporter.reference import Float64Reference
     from stgcn_deploy.bundle import Bundle
+    from stgcn_deploy.skeleton.layouts import LAYOUTS
 
     manifest = Bundle(bundle).manifest
     if manifest.fusion:
@@ -349,11 +350,20 @@ def _reference(bundle: Path, checkpoint: str | Path) -> Callable[[NDArray[Any]],
     hints = _hints(
         persons=manifest.clip.persons,
         frames=manifest.clip.frames,
+        # Where a file stores no graph (2s-AGCN), the layout that was exported with decides it.
+        layout=manifest.layout.name if manifest.layout.name in LAYOUTS else None,
         motion=manifest.motion,  # type: ignore[arg-type]
         strides=strides,
         adjacency=adjacency if adjacency in ("importance", "offset") else None,
     )
-    loaded = _checkpoint(checkpoint, hints, None)
+    try:
+        loaded = _checkpoint(checkpoint, hints, None)
+    except UsageError as error:
+        # The words speak of --layout, which the caller of a verification never gave.
+        raise UsageError(
+            f"{checkpoint} is another network than the one in {bundle}, which was made from "
+            f"{manifest.source.file} in layout {manifest.layout.name}: {error}"
+        ) from None
     shape = (loaded.spec.in_channels, loaded.spec.num_joints, loaded.spec.num_classes)
     wanted = (manifest.clip.channels, manifest.clip.joints, manifest.num_classes)
     if shape != wanted or loaded.spec.axes != manifest.axes:
