@@ -61,9 +61,12 @@ def _hints(
     strides: Sequence[int] | None = None,
     adjacency: Adjacency | None = None,
     fps: float | None = None,
+    contract: str | Path | None = None,
 ) -> Hints:
     with requires("reading a checkpoint", EXPORT_INSTALL):
         from stgcn_deploy.checkpoints.base import Hints
+    from stgcn_deploy.bundle import read_steps
+
     return Hints(
         frames=frames,
         persons=persons,
@@ -72,6 +75,7 @@ def _hints(
         motion=motion,
         adjacency=adjacency,
         fps=fps,
+        contract=read_steps(Path(contract)) if contract is not None else None,
     )
 
 
@@ -159,6 +163,7 @@ def export(
     labels: str | Path | Sequence[str] | None = None,
     layout: str | None = None,
     fps: float | None = None,
+    contract: str | Path | None = None,
     config: str | Path | None = None,
     motion: Motion | None = None,
     strides: Sequence[int] | None = None,
@@ -187,6 +192,8 @@ def export(
         labels: class names, or a file with one a line.
         layout: name or file of the layout it was trained with, where it is not recognised.
         fps: frames per second of the training clips.
+        contract: the steps from a recording to a clip where they are not the codebase's own: a .json
+            file, or a bundle that has them.
         config: the MMAction2 / PYSKL config it was trained with; parsed, never run.
         motion: how the motion stream of a two-stream network is made.
         strides: of each block, where the rule (2 where channels change) is wrong.
@@ -205,6 +212,7 @@ def export(
         strides=strides,
         adjacency=adjacency,
         fps=fps,
+        contract=contract,
     )
     from stgcn_deploy.exporter.build import build_bundle
     from stgcn_deploy.exporter.presets import apply_preset
@@ -325,10 +333,10 @@ def _batch_of(bundle: Path, data: str | Path) -> NDArray[Any]:
     """A clip file as a batch (N, M, T, V, C), repeated to the bundle's batch size."""
     import numpy as np
 
-    from stgcn_deploy.data.clips import read_clip
+    from stgcn_deploy.data.formats import read_recording
 
     with load(bundle) as model:
-        clip = model.prepare(read_clip(data), fit="resample")
+        clip = model.prepare(read_recording(data), fit="resample")
         return np.repeat(clip[None], model.manifest.clip.batch, axis=0)
 
 
@@ -452,10 +460,10 @@ def predict(
     Raises:
         StgcnError: the bundle or the clip cannot be used.
     """
-    from stgcn_deploy.data.clips import read_clip
+    from stgcn_deploy.data.formats import read_recording
 
     with load(bundle, backend=backend) as model:
-        given = read_clip(clip) if isinstance(clip, (str, Path)) else clip
+        given = read_recording(clip) if isinstance(clip, (str, Path)) else clip
         return model.predict(given, topk=topk, fit=fit, raw=raw, image_size=image_size, clips=clips)
 
 

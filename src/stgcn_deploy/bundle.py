@@ -45,7 +45,16 @@ from stgcn_deploy.skeleton.contract import TRANSFORMS, Step
 from stgcn_deploy.skeleton.inputs import OPEN_AXES, InputSpec, make_feed
 from stgcn_deploy.skeleton.streams import STREAMS
 
-__all__ = ["SCHEMA_VERSION", "Bundle", "Golden", "Manifest", "sha256_of", "write_bundle"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Bundle",
+    "Golden",
+    "Manifest",
+    "StepRecord",
+    "read_steps",
+    "sha256_of",
+    "write_bundle",
+]
 
 SCHEMA_VERSION = 1
 MODEL, MANIFEST, GOLDEN, LABELS = "model.onnx", "manifest.json", "golden.npz", "labels.txt"
@@ -421,6 +430,32 @@ def read_manifest(path: Path) -> Manifest:
             f"{file}: field {where!r}: {first['msg']} ({error.error_count()} problem(s) in all). A "
             "bundle is used only when every field is understood; export it again."
         ) from None
+
+
+def read_steps(path: Path) -> tuple[Step, ...]:
+    """The steps in a .json file, [{"name": ..., "params": {...}}, ...], or those of a bundle.
+
+    Raises:
+        FileUnreadableError: no such file, or no JSON.
+        UsageError: a step that is not known, or its parameters are wrong; it is named.
+    """
+    if path.is_dir():
+        return read_manifest(path).steps
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise FileUnreadableError(f"cannot read the steps in {path}: {error}") from None
+    if not isinstance(value, list) or not value:
+        raise UsageError(
+            f'{path}: expected a list of steps like [{{"name": "persons", "params": {{"count": 1}}}}].'
+        )
+    steps = []
+    for number, one in enumerate(value):
+        try:
+            steps.append(StepRecord.model_validate(one).step)
+        except ValidationError as error:
+            raise UsageError(f"{path}, step {number}: {error.errors()[0]['msg']}") from None
+    return tuple(steps)
 
 
 def _check_file(folder: Path, name: str, record: FileRecord) -> None:

@@ -6,6 +6,7 @@
     |  `- ClipError               a clip that the bundle cannot take               exit 2
     |- OutputExistsError          nothing of the user's is overwritten             exit 2
     |- FileUnreadableError        missing, unreadable or truncated file            exit 2
+    |- DataError                  a data set, or a record of it, that is wrong     exit 2
     |- CheckpointError            a file that cannot become a network              exit 2
     |  |- UnsafeFileError         would run foreign code when read
     |  |- UnrecognisedCheckpointError
@@ -33,6 +34,7 @@ __all__ = [
     "CheckFailedError",
     "CheckpointError",
     "ClipError",
+    "DataError",
     "ExportError",
     "FileUnreadableError",
     "HashMismatchError",
@@ -74,6 +76,10 @@ class OutputExistsError(StgcnError):
 
 class FileUnreadableError(StgcnError):
     """A file is missing, unreadable, empty or cut short."""
+
+
+class DataError(StgcnError):
+    """A data set, or one record of it, is damaged or not what it should be; it is named."""
 
 
 class CheckpointError(StgcnError):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stgcn_deploy.backends.base import OpenOptions, Session
 from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle, Manifest
-from stgcn_deploy.data.clips import ClipFile
+from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.errors import ClipError
 from stgcn_deploy.skeleton.contract import Sequence, apply_steps, raw_joints, with_clips
 from stgcn_deploy.skeleton.layouts import LAYOUTS
@@ -75,7 +75,7 @@ class Model:
 
     def predict(
         self,
-        clip: NDArray[Any] | ClipFile,
+        clip: NDArray[Any] | Recording,
         *,
         topk: int = 5,
         fit: Fit = "exact",
@@ -109,7 +109,7 @@ class Model:
 
     def prepare(
         self,
-        clip: NDArray[Any] | ClipFile,
+        clip: NDArray[Any] | Recording,
         *,
         fit: Fit = "exact",
         raw: bool = False,
@@ -127,7 +127,7 @@ class Model:
 
     def prepare_clips(
         self,
-        clip: NDArray[Any] | ClipFile,
+        clip: NDArray[Any] | Recording,
         *,
         fit: Fit = "exact",
         raw: bool = False,
@@ -202,14 +202,14 @@ class Model:
     # ---- clips -------------------------------------------------------------------------------
 
     def _file(
-        self, clip: NDArray[Any] | ClipFile, *, raw: bool, image_size: tuple[int, int] | None
-    ) -> ClipFile:
+        self, clip: NDArray[Any] | Recording, *, raw: bool, image_size: tuple[int, int] | None
+    ) -> Recording:
         """Numbers with what is said about them."""
-        if isinstance(clip, ClipFile):
+        if isinstance(clip, Recording):
             file = clip
         else:
             try:
-                file = ClipFile(np.asarray(clip))
+                file = Recording(np.asarray(clip))
             except ValueError:
                 raise ClipError(
                     f"the clip is no regular array of numbers; the bundle expects {self._expected}."
@@ -232,7 +232,7 @@ class Model:
         )
 
     def _steps(
-        self, values: NDArray[np.float32], file: ClipFile, clips: int | None
+        self, values: NDArray[np.float32], file: Recording, clips: int | None
     ) -> NDArray[np.float32]:
         """A raw recording through the codebase's steps: (clips, M, T, V, C)."""
         steps = self.manifest.steps
@@ -267,7 +267,7 @@ class Model:
             values = pad_persons(values, low if len(values) < low else high)
         return np.ascontiguousarray(values, dtype=np.float32)
 
-    def _checked(self, file: ClipFile) -> NDArray[np.float32]:
+    def _checked(self, file: Recording) -> NDArray[np.float32]:
         """The numbers, if they can be a clip of this bundle, or a recording for its steps."""
         clip, size = file.clip, self.manifest.clip
         if not np.issubdtype(clip.dtype, np.number) or np.iscomplexobj(clip):
@@ -294,7 +294,7 @@ class Model:
             )
         return clip.astype(np.float32)
 
-    def _check_layout(self, file: ClipFile) -> None:
+    def _check_layout(self, file: Recording) -> None:
         mine = self.manifest.layout.name
         if file.layout is not None:
             theirs = LAYOUTS[file.layout].name

@@ -14,6 +14,7 @@ from stgcn_deploy import api, registry
 from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.checkpoints.codebases import CODEBASES
 from stgcn_deploy.cli.main import COMMANDS
+from stgcn_deploy.data.formats import FORMATS
 from stgcn_deploy.errors import UnknownNameError
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, PRESETS
 from stgcn_deploy.measure.tolerances import TOLERANCES
@@ -25,6 +26,7 @@ PACKAGE = Path(stgcn_deploy.__file__).parent
 REGISTRIES = {
     "backend": BACKENDS,
     "codebase": CODEBASES,
+    "data format": FORMATS,
     "family": FAMILIES,
     "layout": LAYOUTS,
 }
@@ -62,6 +64,7 @@ FOLDERS = {
             "pdparams",
             "pyliteral",
             "recipes",
+            "record",
             "unwrap",
         },
     ),
@@ -81,11 +84,16 @@ def test_every_file_is_in_the_table_and_every_entry_has_its_file(kind: str) -> N
     assert {module.rpartition(".")[2] for module in modules} == _files(folder, others)
 
 
+def _stem(command: str) -> str:
+    """The file of "data info" is data_info.py."""
+    return command.replace(" ", "_")
+
+
 def test_every_command_has_its_file_and_every_file_its_command() -> None:
-    assert set(COMMANDS) == _files("cli", {"main", "console", "options"})
+    assert {_stem(name) for name in COMMANDS} == _files("cli", {"main", "console", "options"})
     for name, place in COMMANDS.items():
         module, _, function = place.partition(":")
-        assert module == f"stgcn_deploy.cli.{name}"
+        assert module == f"stgcn_deploy.cli.{_stem(name)}"
         assert callable(getattr(import_module(module), function))
 
 
@@ -100,6 +108,7 @@ def test_no_registry_is_forgotten_here() -> None:
         "registry.py",
         "backends/registry.py",
         "checkpoints/codebases.py",
+        "data/formats.py",
         "models/families.py",
         "skeleton/layouts/__init__.py",
     } | {user for user in users if user == "registry.py"}

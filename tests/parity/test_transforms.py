@@ -15,7 +15,7 @@ from conftest import shared_path
 from stgcn_deploy import api
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import load_checkpoint
-from stgcn_deploy.data.clips import read_clip
+from stgcn_deploy.data.formats import read_recording
 from stgcn_deploy.data.safe_pickle import load_pickle
 from stgcn_deploy.runtime import load
 from stgcn_deploy.skeleton.contract import Sequence, Step, apply_steps
@@ -120,7 +120,7 @@ def test_another_setting_is_noticed(
 def test_an_annotation_is_the_recording_that_the_original_read(
     truth: dict[str, np.ndarray],
 ) -> None:
-    found = read_clip(shared_path("data", "ucf101_sample_pyskl.pkl"))
+    found = read_recording(shared_path("data", "ucf101_sample_pyskl.pkl"))
     assert found.is_raw
     assert found.image_size == IMAGE
     assert np.array_equal(found.clip[..., :2], truth["ucf101_coco.raw_keypoint"])
@@ -128,7 +128,7 @@ def test_an_annotation_is_the_recording_that_the_original_read(
 
 
 def test_pyskl_hides_what_mmaction2_leaves_in_the_corner(truth: dict[str, np.ndarray]) -> None:
-    clip = read_clip(shared_path("data", "ucf101_sample_pyskl.pkl")).clip
+    clip = read_recording(shared_path("data", "ucf101_sample_pyskl.pkl")).clip
     shown = prenormalize_2d(clip, IMAGE, score_threshold=None)
     hidden = prenormalize_2d(clip, IMAGE, score_threshold=0.01)
     unsure = clip[..., 2] <= 0.01
@@ -234,7 +234,7 @@ def test_a_recording_is_classified_as_the_original_would(
             clip = np.load(given).transpose(3, 1, 2, 0)
             found = model.predict(clip, raw=True).scores
         else:
-            found = model.predict(read_clip(given)).scores
+            found = model.predict(read_recording(given)).scores
     assert np.abs(found - wanted).max() < 1e-5
 
 

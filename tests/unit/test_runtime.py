@@ -18,7 +18,7 @@ import stgcn_deploy
 from stgcn_deploy import api
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import load_checkpoint
-from stgcn_deploy.data.clips import ClipFile
+from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.errors import BackendError, ClipError, UnknownNameError
 from stgcn_deploy.runtime import Model, load
 from stgcn_deploy.skeleton.axes import to_native
@@ -257,14 +257,14 @@ def test_a_clip_that_says_another_layout_is_refused(
     model: Model, layout: str, message: str
 ) -> None:
     with pytest.raises((ClipError, UnknownNameError), match=message):
-        model.predict(ClipFile(_clip(), layout))
+        model.predict(Recording(_clip(), layout))
 
 
 @pytest.mark.parametrize("layout", ["openpose18", "kinetics", None])
 def test_a_clip_of_the_same_layout_by_any_of_its_names_is_taken(
     model: Model, layout: str | None
 ) -> None:
-    found = model.predict(ClipFile(_clip(), layout))
+    found = model.predict(Recording(_clip(), layout))
     assert np.array_equal(found.scores, model.predict(_clip()).scores)
 
 
@@ -278,7 +278,7 @@ def test_an_annotation_in_pixels_is_normalised_as_in_training(
     pixels = np.random.default_rng(0).uniform(0, 240, (M, T, 17, 3)).astype(np.float32)
     pixels[..., 2] = np.random.default_rng(1).choice([0.0, 0.005, 0.9], (M, T, 17))
     with load(example(name).bundle, threads=1) as opened:
-        found = opened.predict(ClipFile(pixels, None, (320, 240))).scores
+        found = opened.predict(Recording(pixels, None, (320, 240))).scores
         ready = prenormalize_2d(pixels, (320, 240), score_threshold=threshold)
         assert np.array_equal(opened.predict(ready).scores, found)
         assert not np.array_equal(opened.predict(pixels).scores, found)
@@ -293,7 +293,7 @@ def test_raw_clips_are_refused_where_the_steps_of_the_codebase_are_not_known(
     refused = r"raw, .*how its codebase \(st-gcn\) prepares such clips.*prepared numbers as \.npy"
     with load(bundle, threads=1) as opened:
         with pytest.raises(ClipError, match=refused):
-            opened.predict(ClipFile(_clip(), None, (320, 240)))
+            opened.predict(Recording(_clip(), None, (320, 240)))
         with pytest.raises(ClipError, match=refused):
             opened.predict(_clip(), raw=True)
         assert len(opened.predict(_clip()).scores) == 5

@@ -13,7 +13,8 @@ import pytest
 from checkpoints import copied, edit_manifest
 
 from stgcn_deploy import api
-from stgcn_deploy.data.clips import ClipFile, read_clip
+from stgcn_deploy.data.formats import read_recording
+from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.errors import ClipError
 from stgcn_deploy.runtime import Model, load
 from stgcn_deploy.skeleton.contract import Sequence, apply_steps, with_clips
@@ -57,7 +58,7 @@ def test_a_recording_is_scored_as_its_clips_averaged(pyskl: Model) -> None:
     batch = _by_hand(pyskl, _pixels())
     assert batch.shape == (10, M, T, V, 3)
     wanted = pyskl.scores(batch).mean(axis=0)
-    found = pyskl.predict(ClipFile(_pixels(), None, IMAGE))
+    found = pyskl.predict(Recording(_pixels(), None, IMAGE))
     assert np.allclose(found.scores, wanted, atol=1e-6)
     assert found.scores.sum() == pytest.approx(1, abs=1e-5)
     assert not np.allclose(found.scores, pyskl.scores(batch)[0], atol=1e-6)
@@ -66,11 +67,11 @@ def test_a_recording_is_scored_as_its_clips_averaged(pyskl: Model) -> None:
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        (ClipFile(_pixels(), None, IMAGE), {}),
-        (ClipFile(_pixels(), raw=True), {"image_size": IMAGE}),
+        (Recording(_pixels(), None, IMAGE), {}),
+        (Recording(_pixels(), raw=True), {"image_size": IMAGE}),
         (_pixels(), {"raw": True, "image_size": IMAGE}),
-        (ClipFile(_pixels(), None, (1, 1)), {"image_size": IMAGE}),
-        (ClipFile(_pixels()), {"raw": True, "image_size": IMAGE}),
+        (Recording(_pixels(), None, (1, 1)), {"image_size": IMAGE}),
+        (Recording(_pixels()), {"raw": True, "image_size": IMAGE}),
     ],
 )
 def test_it_does_not_matter_who_says_that_it_is_raw(
@@ -96,7 +97,7 @@ def test_as_many_clips_as_asked_for(pyskl: Model, clips: int) -> None:
 
 
 def test_one_prepared_clip_is_the_middle_of_each_part(pyskl: Model) -> None:
-    one = pyskl.prepare(ClipFile(_pixels(), None, IMAGE))
+    one = pyskl.prepare(Recording(_pixels(), None, IMAGE))
     assert np.array_equal(one, _by_hand(pyskl, _pixels(), 1)[0])
 
 
@@ -167,12 +168,12 @@ def _annotation(**others: Any) -> dict[str, Any]:
 def test_annotations_are_raw_and_arrays_are_not(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(_annotation()))
     np.save(tmp_path / "a.npy", _pixels())
-    assert read_clip(tmp_path / "a.pkl").is_raw
-    assert not read_clip(tmp_path / "a.npy").is_raw
+    assert read_recording(tmp_path / "a.pkl").is_raw
+    assert not read_recording(tmp_path / "a.npy").is_raw
     without = _annotation()
     del without["img_shape"]
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(without))
-    assert read_clip(tmp_path / "a.pkl").is_raw
+    assert read_recording(tmp_path / "a.pkl").is_raw
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_json_may_say_that_it_is_raw(
 ) -> None:
     path = tmp_path / "clip.json"
     path.write_text(json.dumps({"keypoints": _pixels().tolist(), **extra}), encoding="utf-8")
-    found = read_clip(path)
+    found = read_recording(path)
     assert (found.is_raw, found.image_size) == (raw, size)
 
 
@@ -209,13 +210,13 @@ def test_json_that_says_it_wrongly_is_refused(
     path = tmp_path / "clip.json"
     path.write_text(json.dumps({"keypoints": _pixels().tolist(), **extra}), encoding="utf-8")
     with pytest.raises(ClipError, match=message):
-        read_clip(path)
+        read_recording(path)
 
 
 def test_a_score_of_one_person_may_leave_out_the_first_axis(tmp_path: Path) -> None:
     one = _annotation(keypoint=_pixels()[0, ..., :2], keypoint_score=_pixels()[0, ..., 2])
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(one))
-    assert np.array_equal(read_clip(tmp_path / "a.pkl").clip, _pixels()[:1])
+    assert np.array_equal(read_recording(tmp_path / "a.pkl").clip, _pixels()[:1])
 
 
 # ---- what is refused -------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class Hints:
         motion: the definition of the motion stream of a two-stream network.
         adjacency: "importance" or "offset" where the file cannot show it.
         stream: what of the clip the file was trained on: joint, bone, joint_motion, bone_motion.
+        contract: the steps from a recording to a clip that the network was trained with, where they
+            are not the codebase's own.
         origin: where the hints came from, for the record.
     """
 
@@ -52,6 +54,7 @@ class Hints:
     adjacency: Literal["importance", "offset"] | None = None
     fps: float | None = None
     stream: str | None = None
+    contract: tuple[Step, ...] | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

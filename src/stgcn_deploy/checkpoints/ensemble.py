@@ -105,6 +105,7 @@ def load_ensemble(
             f"an ensemble needs at least two streams, each once; got {', '.join(names) or 'none'}."
         )
     loaded = [load_checkpoint(file.path, hints) for file in files]
+    _check_streams(files, loaded)
     _check_alike(loaded)
     first = loaded[0]
     usual_space, usual_weights = FUSION.get(first.codebase.name, USUAL)
@@ -154,6 +155,17 @@ def load_ensemble(
         ),
         members=tuple(zip(names, weights, loaded, strict=True)),
     )
+
+
+def _check_streams(files: Sequence[StreamFile], loaded: Sequence[LoadedCheckpoint]) -> None:
+    """A file that says what it was trained on is not taken for another stream."""
+    for file, one in zip(files, loaded, strict=True):
+        trained = one.hints.stream
+        if trained not in (None, file.stream):
+            raise UsageError(
+                f"{file.path} says that it was trained on {trained}, and is given as {file.stream}; "
+                f"write --stream {trained}={file.path}."
+            )
 
 
 def _check_alike(loaded: Sequence[LoadedCheckpoint]) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from stgcn_deploy.checkpoints.accounting import Tensors, load_tensors
 from stgcn_deploy.checkpoints.base import Codebase, Described, Fact, Hints
 from stgcn_deploy.checkpoints.codebases import recognise
+from stgcn_deploy.checkpoints.record import training_record, with_record
 from stgcn_deploy.checkpoints.unwrap import read_container
 from stgcn_deploy.errors import CheckpointError, FileUnreadableError, UsageError
 from stgcn_deploy.models.families import reference_form
@@ -109,6 +110,7 @@ def load_checkpoint(path: Path | str, hints: Hints | None = None) -> LoadedCheck
     file, chosen = choose_file(Path(path))
     container = read_container(file)
     tensors = Tensors(container.tensors, str(file), container.meta)
+    hints = with_record(hints, training_record(container.meta, str(file)))
     codebase = recognise(tensors)
     try:
         described = codebase.describe(tensors, hints)
@@ -141,7 +143,9 @@ def _match_layout(file: Path, adjacency: NDArray[Any], hints: Hints) -> LayoutMa
     if hints.layout is None:
         return identify(adjacency)
     given = hints.layout
-    said = "--layout" if hints.origin("layout") == "option" else "the config's layout"
+    said = {"option": "--layout", "file": "its own record's layout"}.get(
+        hints.origin("layout"), "the config's layout"
+    )
     joints = adjacency.shape[1]
     if given.num_joints != joints:
         raise UsageError(

@@ -31,7 +31,7 @@ from stgcn_deploy.errors import (
     UnsupportedCheckpointError,
 )
 
-__all__ = ["Container", "read_container"]
+__all__ = ["RECORD", "Container", "read_container"]
 
 MAX_FILE_BYTES = 4 << 30
 MAX_TENSORS = 100_000
@@ -42,6 +42,8 @@ WRAPPERS = (
 PREFIXES = ("module.", "model.", "net.", "0.", "student.")
 # What NVIDIA TAO calls its encrypted archives; their content looks like a damaged zip.
 ENCRYPTED_SUFFIXES = (".tlt", ".etlt")
+# Under this key, our own training recipes say what the weights want; see record.
+RECORD = "stgcn_deploy"
 SAVE_HINT = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
 
 
@@ -298,13 +300,26 @@ def _strip_prefixes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[s
 
 
 def _plain_meta(loaded: Mapping[Any, Any], depth: int = 2) -> dict[str, Any]:
-    """Strings, numbers and lists of them beside the weights, two levels deep."""
+    """Strings, numbers and lists of them beside the weights, two levels deep; our own record whole."""
     plain: dict[str, Any] = {}
     for key, value in loaded.items():
-        if isinstance(value, (str, int, float, bool)):
+        if key == RECORD:
+            plain[RECORD] = _json_like(value)
+        elif isinstance(value, (str, int, float, bool)):
             plain[str(key)] = value
         elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             plain[str(key)] = list(value)
         elif isinstance(value, Mapping) and depth and not _is_state_dict(value):
             plain[str(key)] = _plain_meta(value, depth - 1)
     return plain
+
+
+def _json_like(value: Any, depth: int = 8) -> Any:
+    """What JSON can hold of a value; the rest becomes None, and is refused where it is read."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, (list, tuple)) and depth:
+        return [_json_like(item, depth - 1) for item in value]
+    if isinstance(value, Mapping) and depth:
+        return {str(key): _json_like(item, depth - 1) for key, item in value.items()}
+    return None

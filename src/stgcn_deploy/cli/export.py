@@ -52,6 +52,12 @@ def export(
     labels: Annotated[Path | None, typer.Option(help="Class names, one a line.")] = None,
     layout: LayoutName = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second in training.")] = None,
+    contract: Annotated[
+        Path | None,
+        typer.Option(
+            help="Steps from a recording to a clip, if not the codebase's: .json, or a bundle's."
+        ),
+    ] = None,
     config: Config = None,
     motion: Annotated[
         Literal["first_difference", "second_difference"] | None,
@@ -88,6 +94,7 @@ def export(
             labels=labels,
             layout=layout,
             fps=fps,
+            contract=contract,
             config=config,
             motion=motion,
             strides=int_list(strides, "--strides"),

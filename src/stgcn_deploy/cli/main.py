@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "main"]
 
 _HERE = "stgcn_deploy.cli"
 
-# Name -> function, in the order of the help page.  Command modules import no runtime.
+# Name, or group and name -> function, in the order of the help page.  Command modules import no runtime.
 COMMANDS = {
     "inspect": f"{_HERE}.inspect:inspect",
     "export": f"{_HERE}.export:export",
@@ -28,6 +28,8 @@ COMMANDS = {
     "layouts": f"{_HERE}.layouts:layouts",
     "doctor": f"{_HERE}.doctor:doctor",
 }
+# Group -> its line on the help page.
+GROUPS = {"data": "Look at, convert, draw and make recordings; files for Ascend's tools."}
 BUG = 70
 
 
@@ -56,9 +58,14 @@ def build_app() -> typer.Typer:
     ) -> None:
         """Trained skeleton-action checkpoints to verified, fast, running software."""
 
-    for name, place in COMMANDS.items():
+    groups = {"": app}
+    for words, place in COMMANDS.items():
+        group, _, name = words.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
+            app.add_typer(groups[group], name=group)
         module, _, function = place.partition(":")
-        app.command(name)(getattr(import_module(module), function))
+        groups[group].command(name)(getattr(import_module(module), function))
     return app
 
 

@@ -1,10 +1,8 @@
-"""One clip from a file: .npy, .json or .pkl.
+"""One clip in a file of its own.
 
-.npy    numbers (M, T, V, C), or (T, V, C) for one person
+.npy    numbers (M, T, V, C), or (T, V, C) for one person; other orders of axes by name
 .json   the same as nested lists, bare or as {"keypoints": ..., "layout": "coco17"}; with
         "image_size": [w, h] or "raw": true as a pose estimator gave them
-.pkl    a PYSKL / MMAction2 annotation: {"keypoint": (M, T, V, 2|3), "keypoint_score": (M, T, V),
-        "img_shape": (h, w)}; always raw
 
 Raw clips go through the steps that a bundle's codebase prepared its data with; the others are taken as
 the network sees them.
@@ -12,150 +10,90 @@ the network sees them.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.data.safe_pickle import load_pickle
-from stgcn_deploy.errors import ClipError, FileUnreadableError
+from stgcn_deploy.data.dataset import Dataset, ReadOptions
+from stgcn_deploy.data.jsonfile import json_format, load_json
+from stgcn_deploy.data.npyfile import NpyFile
+from stgcn_deploy.data.recording import UNLABELLED, Recording, as_clip, as_image_size
+from stgcn_deploy.errors import ClipError
 
-__all__ = ["ClipFile", "read_clip"]
+__all__ = ["FORMAT", "Clip"]
 
-READABLE = (".npy", ".json", ".pkl")
-
-
-@dataclass(frozen=True)
-class ClipFile:
-    """What a file holds.
-
-    Attributes:
-        clip: (M, T, V, C) float32; a score is the last channel.
-        layout: its name, where the file says.
-        image_size: (width, height) when the coordinates are pixels, else None.
-        raw: whether it is what a pose estimator or a data set gave, not what a network sees; with an
-            image size it always is.
-    """
-
-    clip: NDArray[np.float32]
-    layout: str | None = None
-    image_size: tuple[int, int] | None = None
-    raw: bool = False
-
-    @property
-    def is_raw(self) -> bool:
-        """Whether a codebase's steps are still to be taken."""
-        return self.raw or self.image_size is not None
+# Beyond it a .json is no single clip, and would fill the memory as Python lists.
+MAX_JSON_BYTES = 256 << 20
+CLIP_AXES = "MTVC"
 
 
-def read_clip(path: Path | str) -> ClipFile:
-    """Read one clip.
+class Clip(Dataset):
+    """A data set of one."""
 
-    Raises:
-        FileUnreadableError: missing, damaged, or of another kind.
-        ClipError: not numbers, or not (M, T, V, C).
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise FileUnreadableError(f"{file} does not exist; give a clip: {', '.join(READABLE)}.")
-    if file.suffix == ".npy":
-        return ClipFile(_numbers(file, _load_npy(file)))
-    if file.suffix == ".json":
-        return _from_json(file)
-    if file.suffix == ".pkl":
-        return _from_annotation(file, load_pickle(file))
-    raise FileUnreadableError(
-        f"{file}: unknown kind {file.suffix!r}; expected {', '.join(READABLE)}."
-    )
+    format = "clip"
+
+    def __init__(self, path: Path, recording: Recording, options: ReadOptions) -> None:
+        super().__init__(path, [UNLABELLED], options=options, layout=recording.layout)
+        self._recording = recording
+
+    def _read(self, index: int) -> Recording:  # noqa: ARG002 -- there is only the one
+        return self._recording
+
+    def name(self, index: int) -> str:  # noqa: ARG002
+        """The file's."""
+        return self.path.stem
 
 
-def _load_npy(file: Path) -> Any:
-    try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise FileUnreadableError(f"{file} is no readable .npy array: {error}") from None
+class ClipFormat:
+    """See the module."""
+
+    name = "clip"
+    title = "one clip (M, T, V, C) as .npy or .json"
+
+    def recognises(self, path: Path) -> bool:
+        """An array of other than five axes, or a JSON file that no other format's keys are in."""
+        if path.suffix == ".npy":
+            return path.is_file() and NpyFile(path).ndim != 5
+        return path.suffix == ".json" and path.is_file() and json_format(path) == self.name
+
+    def open(self, path: Path, options: ReadOptions) -> Clip:
+        """See DataFormat.open."""
+        if path.suffix == ".npy":
+            return Clip(path, Recording(_from_npy(path, options.axes)), options)
+        return Clip(path, _from_json(path), options)
 
 
-def _numbers(file: Path, value: Any) -> NDArray[np.float32]:
-    try:
-        found = np.asarray(value)
-    except (ValueError, TypeError):
-        raise ClipError(f"{file}: not a regular array of numbers; expected (M, T, V, C).") from None
-    if found.dtype.kind not in "fiu":
-        raise ClipError(
-            f"{file}: not a regular array of numbers but of {found.dtype}; expected numbers "
-            "(M, T, V, C)."
-        )
-    # What float32 cannot hold becomes infinite, and is refused with the other such values.
-    with np.errstate(over="ignore"):
-        clip = found.astype(np.float32)
-    if clip.ndim == 3:
-        clip = clip[None]
-    if clip.ndim != 4:
-        raise ClipError(
-            f"{file}: shape {clip.shape}, expected (M, T, V, C) or (T, V, C): persons, frames, "
-            "joints, channels."
-        )
-    return clip
+FORMAT = ClipFormat()
 
 
-def _from_json(file: Path) -> ClipFile:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise FileUnreadableError(f"{file} is no valid JSON: {error}") from None
-    if isinstance(value, dict):
-        if "keypoints" not in value:
-            raise ClipError(f'{file}: no "keypoints" in it; found {sorted(value)[:6]}.')
-        layout, raw = value.get("layout"), value.get("raw", False)
-        if layout is not None and not isinstance(layout, str):
-            raise ClipError(f'{file}: "layout" is {layout!r}, expected the name of one.')
-        if not isinstance(raw, bool):
-            raise ClipError(f'{file}: "raw" is {raw!r}, expected true or false.')
-        size = value.get("image_size")
-        image_size = _image_size(f'{file}: "image_size"', size) if size is not None else None
-        clip = _numbers(file, value["keypoints"])
-        return ClipFile(clip, layout, image_size, raw)
-    return ClipFile(_numbers(file, value))
+def _from_npy(path: Path, axes: str | None) -> NDArray[np.float32]:
+    array = NpyFile(path).read()
+    if axes is None:
+        return as_clip(str(path), array)
+    if sorted(axes) not in (sorted("MTVC"), sorted("TVC")):
+        raise ClipError(f"axes {axes!r} of one clip; expected an order of M, T, V, C, like CTVM.")
+    if array.ndim != len(axes):
+        raise ClipError(f"{path} has shape {array.shape}; axes {axes} are {len(axes)}.")
+    return as_clip(str(path), array.transpose([axes.index(a) for a in CLIP_AXES if a in axes]))
 
 
-def _image_size(what: str, value: Any) -> tuple[int, int]:
-    """(w, h) of two whole numbers above 0."""
-    try:
-        sides = [int(side) for side in value]
-    except (TypeError, ValueError, OverflowError):
-        sides = []
-    if len(sides) != 2 or min(sides) < 1:
-        raise ClipError(f"{what} is {value!r}, expected two whole numbers above 0.")
-    return sides[0], sides[1]
+def _from_json(file: Path) -> Recording:
+    value = load_json(file, most_bytes=MAX_JSON_BYTES, advice="save the clip as .npy.")
+    if not isinstance(value, dict):
+        return Recording(as_clip(str(file), value))
+    if "keypoints" not in value:
+        raise ClipError(f'{file}: no "keypoints" in it; found {sorted(value)[:6]}.')
+    return _described(file, value)
 
 
-def _from_annotation(file: Path, value: Any) -> ClipFile:
-    if not isinstance(value, dict) or "keypoint" not in value:
-        kind = f"keys {sorted(map(str, value))[:6]}" if isinstance(value, dict) else type(value)
-        raise ClipError(
-            f'{file}: no "keypoint" in it (found {kind}); expected one PYSKL annotation.'
-        )
-    points = _numbers(file, value["keypoint"])
-    score = value.get("keypoint_score")
-    if score is not None:
-        try:
-            extra = np.asarray(score, dtype=np.float32)
-        except (ValueError, TypeError):
-            raise ClipError(f"{file}: keypoint_score is no regular array of numbers.") from None
-        if extra.ndim == 2 and np.ndim(value["keypoint"]) == 3:
-            extra = extra[None]
-        if extra.shape != points.shape[:3]:
-            raise ClipError(
-                f"{file}: keypoint_score has shape {extra.shape}, expected {points.shape[:3]}."
-            )
-        points = np.concatenate([points, extra[..., None]], axis=-1)
-    size = value.get("img_shape")
-    image_size = None
-    if size is not None:
-        height, width = _image_size(f"{file}: img_shape", size)
-        image_size = (width, height)
-    return ClipFile(points, None, image_size, raw=True)
+def _described(file: Path, value: dict[str, Any]) -> Recording:
+    layout, raw = value.get("layout"), value.get("raw", False)
+    if layout is not None and not isinstance(layout, str):
+        raise ClipError(f'{file}: "layout" is {layout!r}, expected the name of one.')
+    if not isinstance(raw, bool):
+        raise ClipError(f'{file}: "raw" is {raw!r}, expected true or false.')
+    size = value.get("image_size")
+    image_size = as_image_size(f'{file}: "image_size"', size) if size is not None else None
+    return Recording(as_clip(str(file), value["keypoints"]), layout, image_size, raw)

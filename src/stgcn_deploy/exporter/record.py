@@ -19,6 +19,9 @@ from stgcn_deploy.measure.environment import versions
 from stgcn_deploy.measure.verify import VerifyReport
 from stgcn_deploy.models.families import count_macs
 
+# The step that turns joints into bones or motion.
+STREAM = "stream"
+
 __all__ = ["draft_manifest", "manifest_fields", "parity_fields"]
 
 
@@ -91,9 +94,18 @@ def _contract_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
         # An ensemble's graph makes its streams of the joints itself.
         stream="joint" if checkpoint.members else checkpoint.hints.stream or "joint",
     )
-    steps = [step.complete for step in checkpoint.codebase.steps(checkpoint.spec, setting)]
+    given = checkpoint.hints.contract
+    words = checkpoint.codebase.preprocessing
+    if given is None:
+        given = checkpoint.codebase.steps(checkpoint.spec, setting)
+    else:
+        if checkpoint.members:
+            # Of an ensemble, the files' own steps may make a stream; its graph makes them all.
+            given = tuple(step for step in given if step.name != STREAM)
+        words = f"not as its codebase does, but by: {', '.join(step.name for step in given)}"
+    steps = [step.complete for step in given]
     return {
-        "preprocessing": checkpoint.codebase.preprocessing,
+        "preprocessing": words,
         "steps": [{"name": step.name, "params": dict(step.params)} for step in steps],
         "pad_frames": "zeros",
         "pad_persons": "zeros",
