@@ -543,20 +543,33 @@ def _class(kind: type) -> str:
 def part_api() -> str:
     """The public functions, then what they return."""
     import stgcn_deploy
-    from stgcn_deploy import api
+    from stgcn_deploy.api import common
+    from stgcn_deploy.api.recordings import Amount
+    from stgcn_deploy.data.dataset import ReadOptions
     from stgcn_deploy.exporter.build import Exported
+    from stgcn_deploy.measure.accuracy import AccuracyReport
     from stgcn_deploy.measure.bench import BenchReport
+    from stgcn_deploy.measure.evaluation import Evaluation
+    from stgcn_deploy.measure.evaluation import Row as Judged
     from stgcn_deploy.measure.parity import ParityReport
     from stgcn_deploy.measure.verify import VerifyReport
     from stgcn_deploy.runtime import Action, Model, Prediction
     from stgcn_deploy.skeleton.windows import Fit
 
-    aliases = {"Motion": api.Motion, "Adjacency": api.Adjacency, "Fit": Fit}
+    aliases = {
+        "Motion": common.Motion,
+        "Adjacency": common.Adjacency,
+        "Fit": Fit,
+        "Amount": Amount,
+    }
     named = "\n".join(f"{name} = {_type_text(alias)}" for name, alias in aliases.items())
     named += "\nProgress = Callable[[str], None]"
     public = {name: getattr(stgcn_deploy, name) for name in stgcn_deploy.__all__}
     functions = [_function(n, f) for n, f in public.items() if inspect.isfunction(f)]
-    results = (Model, Prediction, Action, Exported, VerifyReport, ParityReport, BenchReport)
+    results = (
+        Model, Prediction, Action, Exported, VerifyReport, ParityReport, BenchReport, Evaluation,
+        Judged, AccuracyReport, ReadOptions,
+    )  # fmt: skip
     parts = [*functions, "## Names in the signatures\n\n" + fenced(named), *map(_class, results)]
     return "\n\n".join(parts)
 
@@ -584,7 +597,10 @@ def part_cli() -> str:
     app = get_command(build_app())
     parts = [f"## stgcn\n\n{fenced(help_text(app, 'stgcn'))}"]
     for name in COMMANDS:
-        text = help_text(app.commands[name], f"stgcn {name}")  # type: ignore[attr-defined]
+        command: Any = app
+        for word in name.split():
+            command = command.commands[word]
+        text = help_text(command, f"stgcn {name}")
         parts.append(f"## stgcn {name}\n\n{fenced(text)}")
     return "\n\n".join(parts)
 

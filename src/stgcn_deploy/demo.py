@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgcn_deploy import api
+from stgcn_deploy.data.dataset import Header
+from stgcn_deploy.data.formats.kinetics_npy import FORMAT as PREPARED
+from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.data.synthetic import iter_dataset
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.files import fresh_directory, write_text
-from stgcn_deploy.measure.accuracy import AccuracyReport, evaluate
+from stgcn_deploy.measure.accuracy import AccuracyReport
 from stgcn_deploy.measure.page import (
     BenchSection,
     PredictionSection,
@@ -46,6 +49,7 @@ SHOWN = 4
 ASPECT = np.array([640 / 480, 1, 1], dtype=np.float32)
 MARK = "stgcn-demo.json"
 REPORT = "report.html"
+HELD_OUT = "held_out_data.npy"
 
 
 class Steps:
@@ -130,15 +134,20 @@ def _walk(folder: Path, output: Path, duration: float, steps: Steps) -> list[Sec
     for row in timed.rows:
         steps.done(f"{row.name}: {row.error or f'{row.percentile(50):.2f} ms'}")
 
+    data = output / HELD_OUT
     steps.begin(
-        "Accuracy on held-out motion", "the clips of another seed, through load and predict"
+        "Accuracy on held-out motion", f"stgcn eval {CHECKPOINT.name} {shown} --data {data}"
     )
-    accuracy = _accuracy(bundle, card)
+    _write_held_out(folder / HELD_OUT, card)
+    judged = api.evaluate([CHECKPOINT, bundle], folder / HELD_OUT, resume=False)
+    accuracy, drop = judged.rows[1].accuracy, judged.rows[1].drop
+    assert drop is not None
     low, high = accuracy.interval
     steps.done(
         f"top-1 {accuracy.top1:.1%} (95 % interval {low:.1%} to {high:.1%}) on {accuracy.count} "
         "clips that training never saw"
     )
+    steps.done(f"the same answer as the checkpoint in PyTorch on {drop.agreement:.1%} of them")
 
     steps.begin("Predict", f"stgcn predict {shown} {output / 'clip.npy'}")
     pictures = _predictions(bundle, folder / "clip.npy", card)
@@ -153,9 +162,13 @@ def _held_out(card: dict[str, Any], count: int) -> Any:
     return iter_dataset(count, seed=card["seeds"]["test"], **card["generator"])
 
 
-def _accuracy(bundle: Path, card: dict[str, Any]) -> AccuracyReport:
-    with api.load(bundle) as model:
-        return evaluate(model.scores, _held_out(card, EVALUATED), model.manifest.num_classes)
+def _write_held_out(path: Path, card: dict[str, Any]) -> None:
+    """Held-out clips as st-gcn's own data files, so that the command above can be repeated."""
+    recordings = (
+        Recording(clip, name=f"{card['classes'][truth]}-{number}", label=truth)
+        for number, (clip, truth) in enumerate(_held_out(card, EVALUATED))
+    )
+    PREPARED.write(path, recordings, Header(EVALUATED))
 
 
 def _predictions(bundle: Path, saved: Path, card: dict[str, Any]) -> list[PredictionSection]:

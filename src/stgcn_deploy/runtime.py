@@ -67,10 +67,9 @@ def _log(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 class Model:
     """A bundle opened on a backend; a context manager; not thread-safe."""
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
-        self.bundle = bundle
-        self.manifest: Manifest = bundle.manifest
-        self.labels = bundle.labels
+    def __init__(self, manifest: Manifest, labels: tuple[str, ...], session: Session) -> None:
+        self.manifest = manifest
+        self.labels = labels
         self._session = session
 
     def predict(
@@ -101,11 +100,27 @@ class Model:
         """
         if topk < 1:
             raise ClipError(f"topk must be at least 1, got {topk}.")
-        batch = self.prepare_clips(clip, fit=fit, raw=raw, image_size=image_size, clips=clips)
-        scores = self._average(self.scores(batch))
+        scores = self.scores_of(clip, fit=fit, raw=raw, image_size=image_size, clips=clips)
         order = np.argsort(-scores, kind="stable")[:topk]
         top = tuple(Action(self.labels[i], int(i), float(scores[i])) for i in order)
         return Prediction(top, scores)
+
+    def scores_of(
+        self,
+        clip: NDArray[Any] | Recording,
+        *,
+        fit: Fit = "exact",
+        raw: bool = False,
+        image_size: tuple[int, int] | None = None,
+        clips: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Scores (classes,) of one recording, averaged over its clips; see predict.
+
+        Raises:
+            ClipError: see predict.
+        """
+        batch = self.prepare_clips(clip, fit=fit, raw=raw, image_size=image_size, clips=clips)
+        return self._average(self.scores(batch))
 
     def prepare(
         self,
@@ -325,14 +340,6 @@ class Model:
         self.close()
 
 
-def _array(clip: Any) -> NDArray[Any]:
-    """Anything array-like; ragged lists are refused in words."""
-    try:
-        return np.asarray(clip)
-    except ValueError:
-        raise ClipError("the clip is no regular array; expected numbers (M, T, V, C).") from None
-
-
 def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None) -> Model:
     """Open a bundle for prediction.
 
@@ -348,4 +355,5 @@ def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | Non
             print(model.predict(clip).label)
     """
     opened = Bundle(bundle)
-    return Model(opened, BACKENDS[backend].open(opened.model_path, OpenOptions(threads=threads)))
+    session = BACKENDS[backend].open(opened.model_path, OpenOptions(threads=threads))
+    return Model(opened.manifest, opened.labels, session)

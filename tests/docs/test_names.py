@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docs.pages import PAGES, ROOT, blocks, prose
@@ -19,11 +20,18 @@ OTHERS = {"--help", "--version", "--check"}
 
 def known_options() -> dict[str, set[str]]:
     """Command -> its options."""
-    app = get_command(build_app())
-    return {
-        name: {"-h", "--help"} | {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
-        for name, command in app.commands.items()  # type: ignore[attr-defined]
-    }
+    found: dict[str, set[str]] = {}
+
+    def add(group: Any, before: str) -> None:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                add(command, f"{before}{name} ")
+                continue
+            options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+            found[f"{before}{name}"] = {"-h", "--help"} | options
+
+    add(get_command(build_app()), "")
+    return found
 
 
 OPTIONS = known_options()
@@ -37,12 +45,17 @@ def wrong_names(line: str) -> list[str]:
         words = line.split()
     if len(words) < 2 or words[1].startswith("-"):
         return [word for word in words[1:2] if word not in OTHERS | {"-h"}]
-    command = words[1]
+    command, rest = words[1], words[2:]
     if command.isupper():
         return []
+    # Of "data bins write" the first word alone, or the first two, are a group.
+    while command not in OPTIONS and any(name.startswith(f"{command} ") for name in OPTIONS):
+        if not rest or rest[0].startswith("-") or rest[0].isupper() or "|" in rest[0]:
+            return []
+        command, rest = f"{command} {rest[0]}", rest[1:]
     if command not in OPTIONS:
         return [command]
-    options = [word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)]
+    options = [word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
     return [f"{command} {option}" for option in options if option not in OPTIONS[command]]
 
 
@@ -63,7 +76,7 @@ def test_commands_and_options_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", OWN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_options_in_running_text_exist(page: Path) -> None:
     every = set().union(*OPTIONS.values()) | OTHERS
-    used = re.findall(r"`(--?[a-z][a-z-]*)", prose(page.read_text(encoding="utf-8")))
+    used = re.findall(r"`(--?[a-z][a-z0-9-]*)", prose(page.read_text(encoding="utf-8")))
     assert [option for option in used if option not in every] == []
 
 
@@ -86,6 +99,10 @@ def test_pages_name_no_folder_of_a_machine() -> None:
         ("stgcn export a.pt -o b --dynamic=frames", []),
         ("stgcn export a.pt -o b # --precision", []),
         ("stgcn COMMAND --help", []),
+        ("stgcn data info a.pkl --layout coco17", []),
+        ("stgcn data", []),
+        ("stgcn data inform a.pkl", ["data inform"]),
+        ("stgcn data bins write --data a.npy --colour", ["data bins write --colour"]),
         ("stgcn --colour", ["--colour"]),
         ("stgcn verify b --rtol 1e-4 --seeds -1", []),
     ],

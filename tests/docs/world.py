@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from checkpoints import pyskl, save, stgcn, twostream
 from docs.pages import ROOT, blocks
+from labelled import prepared_pair, recordings, save_network
 from torch import Tensor
 
 __all__ = ["make_world", "toml_layout"]
@@ -92,6 +93,9 @@ def make_world(folder: Path) -> None:
     config.write_text(CONFIG, encoding="utf-8")
     (folder / "mpii16.toml").write_text(toml_layout(), encoding="utf-8")
     (folder / "labels.txt").write_text("walk\nrun\nsit\nstand\nfall\n", encoding="utf-8")
+    save_network(folder / "models" / "walks.pth")
+    recordings(folder / "walks.pkl")
+    prepared_pair(folder)
     clip = np.random.default_rng(0).normal(0, 0.3, (1, 150, 33, 3)).astype(np.float32)
     np.save(folder / "clip.npy", clip)
     np.save(folder / "short.npy", clip[:, :90])

@@ -581,7 +581,9 @@ CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "channels": (_npy(_clip(2, 20, 18, 2)), "has 2 channels.*trained on"),
     "frames": (_npy(_clip(2, 50, 18, 3)), "has 50 frames, the bundle takes 20.*--fit resample"),
     "axes": (_npy(_clip(20, 54)), r"expected \(M, T, V, C\)"),
-    "too many axes": (_npy(_clip(1, 2, 20, 18, 3)), r"expected \(M, T, V, C\)"),
+    "too many axes": (_npy(_clip(1, 1, 2, 20, 18, 3)), r"expected \(M, T, V, C\)"),
+    "a prepared array": (_npy(_clip(1, 2, 20, 18, 3)), "has 2 channels.*trained on"),
+    "several of them": (_npy(_clip(4, 3, 20, 18, 2)), "holds 4 recordings.*--record 0 to 3"),
     "dtype": (_npy(np.full((2, 20, 18, 3), "x")), "expected numbers"),
     "complex": (_npy(_clip(2, 20, 18, 3) + 1j), "number"),
     "digits as text": (_npy(np.full((2, 20, 18, 3), "1.5")), "number"),
@@ -590,7 +592,7 @@ CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "persons": (_npy(_clip(5, 20, 18, 3)), "has 5 persons, the bundle takes 2.*--persons"),
     "nothing": (_npy(_clip(2, 0, 18, 3)), "empty"),
     "objects": (_npy(np.full((2, 20, 18, 3), None), allow_pickle=True), "no readable .npy"),
-    "suffix": (_file("clip.mp4", b""), r"unknown kind '.mp4'; expected \.npy, \.json, \.pkl"),
+    "suffix": (_file("clip.mp4", b""), r"no format recognises it\. Known are clip"),
     "broken npy": (_file("clip.npy", b"\x93NUMPY\x01\x00v\x00{'descr'"), "no readable .npy"),
     "empty npy": (_file("clip.npy", b""), "no readable .npy"),
     "broken json": (_file("clip.json", b"[[1, 2"), "no valid JSON"),
@@ -611,7 +613,7 @@ CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"V=17 is that of coco17.*a raw clip \(M, T, 18, C\) of layout openpose18",
     ),
     "missing": (lambda folder: folder / "absent.npy", "absent.npy does not exist"),
-    "folder": (lambda folder: folder, "does not exist; give a clip|unknown kind"),
+    "folder": (lambda folder: folder, "no format recognises it"),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,29 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stgcn_deploy.errors import CheckFailedError
-from stgcn_deploy.measure.accuracy import AccuracyReport, evaluate
-
-CLIP = np.zeros((1, 2, 3, 2), np.float32)
+from stgcn_deploy.measure.accuracy import AccuracyReport, accuracy_of, places
 
 
-def _clip(answer: int) -> np.ndarray:
-    """A clip on which the classifier of these tests says `answer`."""
-    return CLIP + answer
-
-
-def _scores(classes: int) -> object:
-    def scores_of(batch: np.ndarray) -> np.ndarray:
-        assert batch.shape == (1, *CLIP.shape)
-        answer = int(batch[0, 0, 0, 0, 0])
-        # The answer first, then the classes after it, in a ring.
-        return -np.mod(np.arange(classes) - answer, classes, dtype=np.float64)[None]
-
-    return scores_of
+def _scores(answers: list[int], classes: int) -> np.ndarray:
+    """The answer first, then the classes after it, in a ring."""
+    return np.stack([-np.mod(np.arange(classes) - a, classes).astype(float) for a in answers])
 
 
 def _evaluated(pairs: list[tuple[int, int]], classes: int = 7) -> AccuracyReport:
-    samples: Iterator[tuple[np.ndarray, int]] = ((_clip(said), truth) for said, truth in pairs)
-    return evaluate(_scores(classes), samples, classes)  # type: ignore[arg-type]
+    said, truths = [list(one) for one in zip(*pairs, strict=True)] if pairs else ([], [])
+    scores = _scores(said, classes) if said else np.zeros((0, classes))
+    return accuracy_of(scores, np.array(truths, dtype=np.int64))
+
+
+def _two_classes(right: int, count: int) -> AccuracyReport:
+    wrong = count - right
+    return AccuracyReport(np.array([[right, wrong], [0, 0]]), np.array([right, wrong]))
 
 
 def test_every_sample_is_counted_at_its_truth_and_its_prediction() -> None:
@@ -71,7 +64,7 @@ def test_the_interval_holds_the_share_and_stays_between_nothing_and_all(
     count: int, data: st.DataObject
 ) -> None:
     right = data.draw(st.integers(0, count))
-    report = AccuracyReport(np.array([[right, count - right], [0, 0]]), count)
+    report = _two_classes(right, count)
     low, high = report.interval
     assert -1e-9 <= low <= report.top1 + 1e-9
     assert report.top1 - 1e-9 <= high <= 1 + 1e-9
@@ -86,14 +79,14 @@ def test_the_interval_holds_the_share_and_stays_between_nothing_and_all(
 def test_the_interval_is_the_one_of_the_literature(
     right: int, count: int, low: float, high: float
 ) -> None:
-    report = AccuracyReport(np.array([[right, count - right], [0, 0]]), count)
+    report = _two_classes(right, count)
     assert report.interval == pytest.approx((low, high), abs=1e-4)
 
 
 @given(st.integers(1, 100))
 def test_more_samples_narrow_the_interval(times: int) -> None:
-    few = AccuracyReport(np.array([[3, 1], [0, 0]]), 4)
-    many = AccuracyReport(np.array([[3, 1], [0, 0]]) * (times + 1), 4 * (times + 1))
+    few = _two_classes(3, 4)
+    many = _two_classes(3 * (times + 1), 4 * (times + 1))
     assert math.dist(*[[x] for x in many.interval]) < math.dist(*[[x] for x in few.interval])
 
 
@@ -101,3 +94,25 @@ def test_the_report_is_plain_values() -> None:
     found = _evaluated([(0, 0), (1, 0)]).as_dict()
     assert json.loads(json.dumps(found))["count"] == 2
     assert found["top1"] == 0.5
+
+
+@given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 1000))
+def test_places_are_those_of_a_stable_sort(count: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Few different values: most of them tie.
+    scores = rng.integers(0, 3, (count, classes)).astype(np.float32)
+    labels = rng.integers(0, classes, count)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    expected = [list(row).index(label) for row, label in zip(order, labels, strict=True)]
+    assert places(scores, labels).tolist() == expected
+    report = accuracy_of(scores, labels)
+    assert report.top1 == pytest.approx(np.mean(order[:, 0] == labels))
+    assert report.top(3) == pytest.approx(np.mean([place < 3 for place in expected]))
+    assert np.trace(report.confusion) == report.ranks[0]
+
+
+def test_nan_among_the_scores_is_no_hit_but_a_failed_check() -> None:
+    scores = np.zeros((3, 4), np.float32)
+    scores[1, 2] = np.nan
+    with pytest.raises(CheckFailedError, match=r"1 of 3 samples have NaN .* first number 1"):
+        accuracy_of(scores, np.zeros(3, np.int64))

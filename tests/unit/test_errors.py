@@ -16,6 +16,7 @@ EXIT_CODES = {
     "ClipError": 2,
     "OutputExistsError": 2,
     "FileUnreadableError": 2,
+    "DataError": 2,
     "CheckpointError": 2,
     "UnsafeFileError": 2,
     "UnrecognisedCheckpointError": 2,

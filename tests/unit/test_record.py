@@ -12,6 +12,7 @@ import torch
 from checkpoints import stgcn
 
 from stgcn_deploy import api
+from stgcn_deploy.api.common import make_hints
 from stgcn_deploy.checkpoints.load import load_checkpoint
 from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.errors import CheckpointError, StgcnError, UsageError
@@ -65,7 +66,7 @@ def test_its_steps_are_taken_on_raw_recordings(tmp_path: Path) -> None:
 
 
 def test_what_is_said_from_outside_wins(tmp_path: Path) -> None:
-    loaded = load_checkpoint(_save(tmp_path, RECORD), hints=api._hints(frames=64, fps=15.0))
+    loaded = load_checkpoint(_save(tmp_path, RECORD), hints=make_hints(frames=64, fps=15.0))
     assert loaded.frames == 64
     assert loaded.hints.fps == 15.0
     assert loaded.hints.origin("fps") == "option"

@@ -45,9 +45,10 @@ def test_padding_keeps_the_beginning_and_ends_in_zeros(frames: int, wanted: int)
 
 @given(st.integers(2, 40), st.integers(2, 40))
 def test_resampling_a_steady_motion_gives_a_steady_motion(frames: int, wanted: int) -> None:
-    line = np.linspace(0, 1, frames, dtype=np.float32)[None, :, None, None]
+    # Not from 0: a joint that is all zero is a lost one.
+    line = np.linspace(1, 2, frames, dtype=np.float32)[None, :, None, None]
     fitted = fit_frames(line, (wanted, wanted), "resample")
-    assert np.allclose(fitted[0, :, 0, 0], np.linspace(0, 1, wanted), atol=1e-6)
+    assert np.allclose(fitted[0, :, 0, 0], np.linspace(1, 2, wanted), atol=1e-6)
 
 
 @given(st.integers(1, 40), st.integers(2, 40))
@@ -98,3 +99,14 @@ def test_missing_persons_are_zeros_at_the_end(persons: int, more: int) -> None:
 def test_too_many_persons_are_refused() -> None:
     with pytest.raises(ClipError, match="3 persons, the bundle takes 2"):
         pad_persons(_clip(5, 3), 2)
+
+
+def test_halfway_to_a_lost_joint_lies_no_joint() -> None:
+    clip = np.ones((1, 4, 2, 3), np.float32)
+    clip[0, :, 1] = 5
+    clip[0, 2, 1] = 0
+    fitted = fit_frames(clip, (7, 7), "resample")
+    assert np.array_equal(fitted[0, :, 0], np.ones((7, 3)))
+    # Frames 0, .5, 1, 1.5, 2, 2.5, 3 of the clip: only what is nearest to the loss is lost.
+    assert set(np.unique(fitted[0, :, 1])) == {0.0, 5.0}
+    assert fitted[0, 4, 1].tolist() == [0, 0, 0]

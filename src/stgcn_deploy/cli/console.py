@@ -16,7 +16,10 @@ NUMBER = re.compile(
     r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?"
 )
 
-__all__ = ["note", "print_json", "print_table", "progress", "say"]
+__all__ = ["counter", "note", "print_json", "print_table", "progress", "say"]
+
+# A line of a long run that nobody watches, at most so often.
+LINE_SECONDS = 10.0
 
 
 def say(text: str = "") -> None:
@@ -88,3 +91,43 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     with console.status("starting") as status:
         yield lambda text: status.update(f"{text} [dim]({time.perf_counter() - start:.0f}s)[/dim]")
+
+
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function of records done and in all: a bar with the time left, now and then a line elsewhere."""
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(what: str) -> Callable[[int, int], None]:
+    start = last = time.perf_counter()
+    begun = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal last, begun
+        now = time.perf_counter()
+        begun = begun or done
+        if now - last < LINE_SECONDS or done >= total:
+            return
+        last = now
+        # What an earlier run had done says nothing about the speed of this one.
+        rate = max(done - begun, 1) / (now - start)
+        left = (total - done) / rate
+        note(f"[{now - start:6.1f}s] {what} {done:,} of {total:,}, {rate:.1f}/s, {left:.0f}s left")
+
+    return show

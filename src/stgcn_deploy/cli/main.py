@@ -22,14 +22,24 @@ COMMANDS = {
     "export": f"{_HERE}.export:export",
     "verify": f"{_HERE}.verify:verify",
     "bench": f"{_HERE}.bench:bench",
+    "eval": f"{_HERE}.eval:evaluate",
     "predict": f"{_HERE}.predict:predict",
     "demo": f"{_HERE}.demo:demo",
     "wizard": f"{_HERE}.wizard:wizard",
+    "data bins write": f"{_HERE}.data_bins_write:data_bins_write",
+    "data bins score": f"{_HERE}.data_bins_score:data_bins_score",
+    "data info": f"{_HERE}.data_info:data_info",
+    "data convert": f"{_HERE}.data_convert:data_convert",
+    "data plot": f"{_HERE}.data_plot:data_plot",
+    "data synth": f"{_HERE}.data_synth:data_synth",
     "layouts": f"{_HERE}.layouts:layouts",
     "doctor": f"{_HERE}.doctor:doctor",
 }
 # Group -> its line on the help page.
-GROUPS = {"data": "Look at, convert, draw and make recordings; files for Ascend's tools."}
+GROUPS = {
+    "data": "Look at, convert, draw and make recordings.",
+    "data bins": "One raw file for each sample, as Ascend's ais_bench takes and gives them.",
+}
 BUG = 70
 
 
@@ -37,6 +47,12 @@ def _version(show: bool) -> None:
     if show:
         sys.stdout.write(f"stgcn-deploy {__version__}\n")
         raise typer.Exit
+
+
+def _openings(group: str) -> list[str]:
+    """The group itself after those that it is in: data, then data bins."""
+    words = group.split()
+    return [" ".join(words[: end + 1]) for end in range(len(words))]
 
 
 def build_app() -> typer.Typer:
@@ -61,9 +77,11 @@ def build_app() -> typer.Typer:
     groups = {"": app}
     for words, place in COMMANDS.items():
         group, _, name = words.rpartition(" ")
-        if group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
-            app.add_typer(groups[group], name=group)
+        for name_of in _openings(group):
+            if name_of not in groups:
+                above, _, last = name_of.rpartition(" ")
+                groups[name_of] = typer.Typer(help=GROUPS[name_of], no_args_is_help=True)
+                groups[above].add_typer(groups[name_of], name=last)
         module, _, function = place.partition(":")
         groups[group].command(name)(getattr(import_module(module), function))
     return app

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from stgcn_deploy.cli.console import print_json, print_table
-from stgcn_deploy.cli.options import AsJson, Backend
+from stgcn_deploy.cli.options import AsJson, Axes, Backend, ImageSize, image_size_of
 
 __all__ = ["predict"]
 
@@ -16,8 +16,9 @@ __all__ = ["predict"]
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Directory of the bundle.")],
     clip: Annotated[
-        Path, typer.Argument(help="(M, T, V, C) as .npy, .json, or a PYSKL .pkl (raw).")
+        Path, typer.Argument(help="A recording: .npy, .json, .pkl, .skeleton, .jsonl, a folder.")
     ],
+    record: Annotated[int | None, typer.Option(help="Which one, of a file with several.")] = None,
     topk: Annotated[int, typer.Option(help="Classes to name.")] = 5,
     fit: Annotated[
         Literal["exact", "pad", "resample"],
@@ -29,9 +30,8 @@ def predict(
             "--raw", help="Numbers of a pose estimator: prepare them as the bundle's codebase does."
         ),
     ] = False,
-    image_size: Annotated[
-        str | None, typer.Option(help="Image that raw coordinates are pixels of: 1920x1080.")
-    ] = None,
+    axes: Axes = None,
+    image_size: ImageSize = None,
     clips: Annotated[
         int | None,
         typer.Option(
@@ -47,10 +47,12 @@ def predict(
     found = api.predict(
         bundle,
         clip,
+        record=record,
         topk=topk,
         fit=fit,
         raw=raw,
-        image_size=_size(image_size),
+        axes=axes,
+        image_size=image_size_of(image_size),
         clips=clips,
         backend=backend,
     )
@@ -59,22 +61,6 @@ def predict(
         return
     rows = [(action.label, f"{action.score:.4f}", _bar(action.score)) for action in found.top]
     print_table(("action", "score", ""), rows, str(clip))
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """The numbers of "1920x1080".
-
-    Raises:
-        UsageError: something else.
-    """
-    from stgcn_deploy.errors import UsageError
-
-    if text is None:
-        return None
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise UsageError(f"--image-size takes WIDTHxHEIGHT like 1920x1080; got {text!r}.")
-    return int(width), int(height)
 
 
 def _bar(score: float) -> str:

@@ -128,6 +128,17 @@ class Dataset(ABC):
             )
         return np.asarray(self.splits[split], dtype=np.int64)
 
+    def fingerprint(self) -> list[Any]:
+        """Changes whenever the recordings could: files with their sizes and times, and the options."""
+        files = [self.path, *([self.options.labels] if self.options.labels else [])]
+        if self.path.is_dir():
+            files += sorted(self.path.rglob("*"))
+        told = []
+        for file in files:
+            found = file.stat()
+            told.append([str(file.resolve()), found.st_size, found.st_mtime_ns])
+        return [self.format, told, repr(self.options), len(self), self.labels.tolist()]
+
     def check_labels(self, indices: Indices, num_classes: int) -> None:
         """That each of these records has a label below `num_classes`.
 

@@ -33,7 +33,7 @@ from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bund
 from stgcn_deploy.models.families import FAMILIES, graph_forms
 from stgcn_deploy.models.shape import InputShape
 
-__all__ = ["Exported", "build_bundle", "input_shape", "native_shapes", "write_form"]
+__all__ = ["Exported", "build_bundle", "class_names", "input_shape", "native_shapes", "write_form"]
 
 Progress = Callable[[str], None]
 # Forms are compared for this long each; the differences are tens of percent.
@@ -143,7 +143,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _labels(checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None) -> tuple[str, ...]:
+def class_names(
+    checkpoint: LoadedCheckpoint, labels: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """Class names in index order: those given, those in the file, or numbers.
+
+    Raises:
+        UsageError: not one a class.
+    """
     count = checkpoint.spec.num_classes
     if labels is not None:
         if len(labels) != count:
@@ -193,7 +200,7 @@ def build_bundle(
         ExportError, UsageError: contradictory options.
         CheckFailedError: the written graph is not the network.
     """
-    names = _labels(checkpoint, labels)
+    names = class_names(checkpoint, labels)
     input_shape(checkpoint, options)
     report: VerifyReport | None = None
     with fresh_directory(target, mark=MANIFEST, force=force) as folder:
@@ -203,7 +210,7 @@ def build_bundle(
         if (folder / MODEL).stat().st_size >= TWO_GIB:
             raise ExportError("the graph exceeds 2 GiB; export with --external-data.")
         (folder / LABELS).write_text("\n".join(names) + "\n", encoding="utf-8")
-        fields = manifest_fields(checkpoint, options, form, times, model)
+        fields = manifest_fields(checkpoint, options, form, times, model.ir_version)
         fields |= {"name": target.name, "command": command}
         reference = Float64Reference(checkpoint.network, checkpoint.spec.inputs)
         progress("recording golden cases from the float64 reference")

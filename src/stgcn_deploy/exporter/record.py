@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import onnx
 
 from stgcn_deploy.bundle import SCHEMA_VERSION, Manifest
 from stgcn_deploy.checkpoints.base import Setting
@@ -117,7 +116,7 @@ def manifest_fields(
     options: ExportOptions,
     form: str,
     times: Mapping[str, float],
-    model: onnx.ModelProto,
+    ir_version: int,
 ) -> dict[str, Any]:
     """The manifest without name, command, files and parity."""
     spec = checkpoint.spec
@@ -144,7 +143,7 @@ def manifest_fields(
         "graph_form": form,
         "graph_form_ms": dict(times),
         "opset": options.opset,
-        "ir_version": model.ir_version,
+        "ir_version": ir_version,
         "exporter": EXPORTER,
         "precision": {"requested": "fp32", "actual": "fp32"},
         "macs": count_macs(spec, frames=checkpoint.frames, persons=checkpoint.persons),

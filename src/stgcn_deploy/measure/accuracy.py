@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from stgcn_deploy.errors import CheckFailedError
 
-__all__ = ["AccuracyReport", "evaluate"]
+__all__ = ["AccuracyReport", "accuracy_of", "places"]
 
 # Two-sided 95 %.
 Z = 1.959964
@@ -24,11 +23,11 @@ class AccuracyReport:
 
     Attributes:
         confusion: (classes, classes), row = truth, column = prediction.
-        top5_hits: samples whose truth is among the five best scores.
+        ranks: (classes,) samples whose truth came at that place, 0 = best.
     """
 
     confusion: NDArray[np.int64]
-    top5_hits: int
+    ranks: NDArray[np.int64]
 
     @property
     def count(self) -> int:
@@ -38,12 +37,16 @@ class AccuracyReport:
     @property
     def top1(self) -> float:
         """Share of samples whose best score is the truth."""
-        return float(np.trace(self.confusion)) / self.count
+        return self.top(1)
 
     @property
     def top5(self) -> float:
         """Share of samples whose truth is among the five best."""
-        return self.top5_hits / self.count
+        return self.top(5)
+
+    def top(self, k: int) -> float:
+        """Share of samples whose truth is among the `k` best."""
+        return float(self.ranks[:k].sum()) / self.count
 
     @property
     def per_class(self) -> NDArray[np.float64]:
@@ -80,27 +83,39 @@ class AccuracyReport:
         }
 
 
-def evaluate(
-    scores_of: Callable[[NDArray[np.float32]], NDArray[np.floating]],
-    samples: Iterable[tuple[NDArray[np.float32], int]],
-    num_classes: int,
-) -> AccuracyReport:
-    """Score every sample.
+def places(scores: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At which place each truth came, (N,): 0 = best; equal scores go by index of the class.
 
     Args:
-        scores_of: a batch (1, M, T, V, C) -> scores (1, classes).
-        samples: pairs of a clip (M, T, V, C) and its class.
+        scores: (N, classes); labels: (N,) indices of classes.
 
     Raises:
-        CheckFailedError: there is no sample: nothing was measured.
+        CheckFailedError: a score is NaN, which would compare as anything.
     """
-    confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
-    top5 = 0
-    for clip, truth in samples:
-        scores = scores_of(clip[None])[0]
-        order = np.argsort(-scores, kind="stable")
-        confusion[truth, order[0]] += 1
-        top5 += int(truth in order[:5])
-    if not confusion.sum():
+    broken = np.flatnonzero(np.isnan(scores).any(axis=1))
+    if len(broken):
+        raise CheckFailedError(
+            f"{len(broken)} of {len(scores)} samples have NaN among their scores, first number "
+            f"{broken[0]}; the network or its precision overflows on this data."
+        )
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    before = (scores > own) | ((scores == own) & earlier)
+    found: NDArray[np.int64] = before.sum(axis=1)
+    return found
+
+
+def accuracy_of(scores: NDArray[Any], labels: NDArray[np.int64]) -> AccuracyReport:
+    """Scores (N, classes) against labels (N,).
+
+    Raises:
+        CheckFailedError: there is no sample (nothing was measured), or NaN among the scores.
+    """
+    if not len(scores):
         raise CheckFailedError("no sample was evaluated; give data that is not empty.")
-    return AccuracyReport(confusion, top5)
+    classes = scores.shape[1]
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    # argmax takes the first of equal scores, as `places` does.
+    np.add.at(confusion, (labels, scores.argmax(axis=1)), 1)
+    ranks = np.bincount(places(scores, labels), minlength=classes).astype(np.int64)
+    return AccuracyReport(confusion, ranks)

@@ -24,6 +24,8 @@ BONE_PARENTS: dict[str, tuple[int, ...]] = {
     "coco17": (0, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 0, 0, 11, 12, 13, 14),
     "handmp21": (0, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19),
     "ucla20": (1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18),
+    # Of no codebase: the body from the belly outwards, as training/ has it.
+    "jhmdb15": (1, 1, 0, 0, 0, 1, 1, 3, 4, 5, 6, 7, 8, 9, 10),
 }  # fmt: skip
 
 

@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.errors import ClipError, UsageError
+from stgcn_deploy.errors import UsageError
+from stgcn_deploy.skeleton.scene import (
+    COLOURS,
+    LEFT,
+    MIDDLE,
+    RIGHT,
+    bone_side,
+    check_drawable,
+    is_face,
+    joint_side,
+    present_joints,
+)
 
 __all__ = ["clip_svg"]
 
@@ -22,16 +33,6 @@ Edge = tuple[int, int]
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# One row for each person slot, by turns: left side, neither side, right side of the body.
-_COLOURS = (
-    ("#2367df", "#528ff2", "#8ab8fb"),
-    ("#c2410c", "#ec6f26", "#f9ab6b"),
-    ("#178a43", "#2fae63", "#7cd39b"),
-    ("#8a35d8", "#a95feb", "#cfa0f7"),
-)
-_LEFT, _MIDDLE, _RIGHT = 0, 1, 2
-# The face is a crowd of short bones that would melt into a blot at full width.
-_FACE = frozenset({"nose", "eye", "ear", "mouth"})
 _GAP, _PAD, _HEAD, _FOOT = 6.0, 9.0, 24.0, 17.0
 # A cell is at least this wide and at most this wide, in heights: a lone pole, a whole street.
 _NARROWEST, _WIDEST = 0.42, 1.6
@@ -105,27 +106,27 @@ def clip_svg(
         ClipError: the clip is not (M, T, V, C), or V differs from the names.
         UsageError: an edge outside the joints, no frames, or too little height.
     """
-    _check(clip, layout_joints, edges)
+    check_drawable(clip, layout_joints, edges)
     if frames < 1 or height < 80:
         raise UsageError(f"frames is {frames}, height {height}; at least 1 and 80 are needed.")
     values = clip.astype(np.float64)
-    present = _present(values, y_up=y_up)
+    present = present_joints(values, metric=y_up)
     points = np.where(present[..., None], values[..., :2], 0.0)
     if y_up:
         points[..., 1] *= -1
-    sides = [_side(name) for name in layout_joints]
+    sides = [joint_side(name) for name in layout_joints]
     chosen = _choose(present, frames)
     points, present = points[:, chosen], present[:, chosen]
-    strip = _arrange(points, present, height, headed=bool(title) or set(sides) != {_MIDDLE})
+    strip = _arrange(points, present, height, headed=bool(title) or set(sides) != {MIDDLE})
     shown = [int(person) for person in np.flatnonzero(present.any(axis=(1, 2)))]
     parts = [*_header(strip, title, shown, sides), *_cells(strip, chosen, empty=not shown)]
-    faces = [not _FACE.isdisjoint(name.lower().split("_")) for name in layout_joints]
+    faces = [is_face(name) for name in layout_joints]
     for index in range(len(chosen)):
         for person in shown:
             pose = _Pose(
                 strip.place(points[person, index], index), present[person, index], sides, faces
             )
-            parts += _pose(pose, edges, _COLOURS[person % len(_COLOURS)], strip.bone)
+            parts += _pose(pose, edges, COLOURS[person % len(COLOURS)], strip.bone)
     label = escape(_printable(title or "skeleton clip"))
     size = f"{strip.width:.0f}", f"{height}"
     return (
@@ -135,50 +136,12 @@ def clip_svg(
     )
 
 
-def _check(clip: NDArray[Any], joints: Sequence[str], edges: Sequence[Edge]) -> None:
-    expected = f"(M, T, {len(joints)}, C) with x, y first"
-    if clip.ndim != 4 or clip.shape[2] != len(joints) or clip.shape[3] < 2 or not clip.size:
-        raise ClipError(f"the clip to draw has shape {clip.shape}, expected {expected}.")
-    if not np.issubdtype(clip.dtype, np.number) or np.iscomplexobj(clip):
-        raise ClipError(f"the clip to draw has dtype {clip.dtype}, expected numbers {expected}.")
-    bad = sorted({joint for edge in edges for joint in edge if not 0 <= joint < len(joints)})
-    if bad:
-        raise UsageError(f"edges name joints {bad}, outside 0..{len(joints) - 1}.")
-
-
-def _present(values: Points, *, y_up: bool) -> Mask:
-    """Which joints can be drawn, (M, T, V)."""
-    finite = np.isfinite(values).all(axis=-1)
-    if not y_up:
-        seen: Mask = finite & (values[..., :2] != 0).any(axis=-1)
-        if values.shape[-1] > 2:
-            seen &= values[..., 2] != 0
-        return seen
-    zero = (values == 0).all(axis=-1)
-    known = (finite & ~zero)[..., None]
-    low = np.where(known, values, np.inf).min(axis=2)
-    high = np.where(known, values, -np.inf).max(axis=2)
-    # Half a body of slack: the pelvis of a bowing person lies behind all other joints, whereas the
-    # camera, the other origin in use, is metres away.
-    some = known.any(axis=(2, 3))
-    slack = 0.5 * np.where(some[..., None], high - low, 0.0).max(axis=-1, keepdims=True)
-    around = ((low - slack <= 0) & (high + slack >= 0)).all(axis=-1) & some
-    origin = zero & (zero.sum(axis=-1) == 1)[..., None] & around[..., None]
-    metric: Mask = finite & (~zero | origin)
-    return metric
-
-
 def _choose(present: Mask, frames: int) -> NDArray[np.intp]:
     """Indices into T; the padding before and after the motion is not worth a pose."""
     filled = np.flatnonzero(present.any(axis=(0, 2)))
     first, last = (filled[0], filled[-1]) if filled.size else (0, present.shape[1] - 1)
     chosen: NDArray[np.intp] = np.unique(np.linspace(first, last, frames).round().astype(np.intp))
     return chosen
-
-
-def _side(joint: str) -> int:
-    name = joint.lower()
-    return _LEFT if name.startswith("left_") else _RIGHT if name.startswith("right_") else _MIDDLE
 
 
 def _arrange(points: Points, present: Mask, height: int, *, headed: bool) -> _Strip:
@@ -225,7 +188,7 @@ def _printable(text: str) -> str:
 
 def _header(strip: _Strip, title: str, shown: Sequence[int], sides: Sequence[int]) -> Iterator[str]:
     """Title at the left, a key to the colours at the right where there is room for it."""
-    sided = bool(shown) and {_LEFT, _RIGHT} <= set(sides)
+    sided = bool(shown) and {LEFT, RIGHT} <= set(sides)
     key = _key(shown) if sided or len(shown) > 1 else []
     wide = sum(9 * len(colours) + 11 * _CHARACTER * len(text) + 16 for colours, text in key)
     if wide > strip.width * (0.45 if title else 1.0):
@@ -252,9 +215,9 @@ def _header(strip: _Strip, title: str, shown: Sequence[int], sides: Sequence[int
 def _key(shown: Sequence[int]) -> list[tuple[tuple[str, ...], str]]:
     """(dots, text) for each entry."""
     if len(shown) < 2:
-        left, _, right = _COLOURS[shown[0] % len(_COLOURS)]
+        left, _, right = COLOURS[shown[0] % len(COLOURS)]
         return [((left,), "left"), ((right,), "right")]
-    rows = [(person, _COLOURS[person % len(_COLOURS)]) for person in shown]
+    rows = [(person, COLOURS[person % len(COLOURS)]) for person in shown]
     return [((left, right), f"person {person + 1}") for person, (left, _, right) in rows]
 
 
@@ -294,9 +257,7 @@ def _pose(
     lines: dict[tuple[int, bool], list[str]] = {}
     for start, end in edges:
         if pose.present[start] and pose.present[end]:
-            # A limb's first bone hangs on the trunk: it takes the side of the end that has one.
-            found = {pose.sides[start], pose.sides[end]} - {_MIDDLE}
-            side = found.pop() if len(found) == 1 else _MIDDLE
+            side = bone_side(pose.sides[start], pose.sides[end])
             face = pose.faces[start] or pose.faces[end]
             (x0, y0), (x1, y1) = pose.points[start], pose.points[end]
             lines.setdefault((side, face), []).append(f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}")

@@ -18,7 +18,7 @@ def fit_frames(clip: NDArray[Any], frames: tuple[int, int], fit: Fit) -> NDArray
     """A clip (M, T, V, C) whose T lies in the closed range `frames`.
 
     "exact" refuses another length; "pad" adds zero frames at the end, or cuts them off there;
-    "resample" stretches or squeezes linearly along time.
+    "resample" stretches or squeezes linearly along time; lost joints (all zero) are not mixed in.
 
     Raises:
         ClipError: "exact", and T is outside.
@@ -43,8 +43,13 @@ def fit_frames(clip: NDArray[Any], frames: tuple[int, int], fit: Fit) -> NDArray
     before = np.floor(place).astype(int)
     after = np.minimum(before + 1, length - 1)
     share = (place - before)[None, :, None, None]
-    mixed: NDArray[Any] = clip[:, before] * (1 - share) + clip[:, after] * share
-    return mixed.astype(clip.dtype)
+    mixed = (clip[:, before] * (1 - share) + clip[:, after] * share).astype(clip.dtype)
+    # A joint that is lost is all zero, and halfway to it lies no joint: the nearer frame counts.
+    seen = (np.nan_to_num(clip) != 0).any(axis=-1, keepdims=True)
+    fitted: NDArray[Any] = np.where(
+        seen[:, before] & seen[:, after], mixed, clip[:, np.rint(place).astype(int)]
+    )
+    return fitted
 
 
 def pad_persons(clip: NDArray[Any], persons: int) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.data.dataset import Dataset, ReadOptions
-from stgcn_deploy.data.jsonfile import json_format, load_json
+from stgcn_deploy.data.formats.jsonfile import json_format, load_json
 from stgcn_deploy.data.npyfile import NpyFile
 from stgcn_deploy.data.recording import UNLABELLED, Recording, as_clip, as_image_size
 from stgcn_deploy.errors import ClipError

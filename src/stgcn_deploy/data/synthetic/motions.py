@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.data._stage import Stage, come_from, fidget, go_away, walk_gait
+from stgcn_deploy.data.synthetic.stage import Stage, come_from, fidget, go_away, walk_gait
 
 __all__ = ["MOVES"]
 
@@ -31,11 +31,14 @@ def _stand(stage: Stage) -> None:
 def _walk(stage: Stage) -> None:
     stage.travel = float(stage.rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.2, 0.5]))
     weight = np.ones_like(stage.time)
+    start, stop = 0.0, stage.window
     if stage.chance(0.35):
-        weight = weight * stage.ramp(stage.uniform(-0.1, 0.35) * stage.window, stage.span(0.4, 0.9))
+        start = stage.uniform(-0.1, 0.35) * stage.window
+        weight = weight * stage.ramp(start, stage.span(0.4, 0.9))
     if stage.chance(0.35):
         stop = stage.uniform(0.6, 1.0) * stage.window
         weight = weight * (1 - stage.ramp(stop, stage.span(0.4, 0.9)))
+    stage.mark(start, stop)
     walk_gait(stage, weight, rate=stage.uniform(0.65, 1.15))
     fidget(stage, int(stage.rng.integers(0, 2)))
 
@@ -43,6 +46,7 @@ def _walk(stage: Stage) -> None:
 def _fall(stage: Stage) -> None:
     duration = stage.span(0.7, 1.5)
     start = stage.uniform(0.05 * stage.window, stage.window - 1.0 * duration)
+    stage.mark(start, start + duration)
     if stage.chance(0.45):
         walk_gait(stage, 1 - stage.ramp(start, 0.5 * duration))
     else:
@@ -82,6 +86,7 @@ def _wave(stage: Stage) -> None:
     start = stage.begin(duration + 0.8)
     come_from(stage, start)
     rise = stage.span(0.4, 0.8)
+    stage.mark(start, start + rise + duration)
     weight = stage.pulse(start, rise, duration, stage.span(0.4, 0.8))
     beat = stage.oscillate(stage.uniform(1.0, 2.6))
     style, size = int(stage.rng.integers(3)), stage.uniform(0.6, 1.4)
@@ -116,6 +121,7 @@ def _punch(stage: Stage) -> None:
     count = int(stage.rng.integers(2, 6))
     gap = stage.span(0.5, 0.9)
     start = stage.begin(count * gap + 0.8)
+    stage.mark(start, start + 0.35 + count * gap)
     come_from(stage, start)
     guard = stage.pulse(start - 0.3, 0.5, count * gap, stage.span(0.5, 0.9))
     raised = stage.uniform(0.3, 1.0)
@@ -142,6 +148,7 @@ def _kick(stage: Stage) -> None:
     count = int(stage.rng.integers(1, 4))
     gap = stage.span(1.0, 1.6)
     start = stage.begin(count * gap + 0.4)
+    stage.mark(start, start + count * gap)
     come_from(stage, start)
     style = int(stage.rng.integers(3))
     for index in range(count):
@@ -174,6 +181,7 @@ def _reach_put_away(stage: Stage) -> None:
     count = int(stage.rng.integers(1, 3))
     lengths = [stage.span(1.8, 3.0) for _ in range(count)]
     start = stage.begin(sum(lengths))
+    stage.mark(start, start + sum(lengths))
     come_from(stage, start)
     for length in lengths:
         # Reach out, take; draw the hand back and down, and leave it at the hip or the pocket.
@@ -225,6 +233,7 @@ def _seat(stage: Stage, weight: Array, effort: Array) -> None:
 def _sit_down(stage: Stage) -> None:
     duration = stage.span(0.9, 2.2)
     start = stage.begin(duration)
+    stage.mark(start, start + duration)
     come_from(stage, start)
     effort = stage.pulse(start - 0.1, 0.55 * duration, 0.0, 0.6 * duration)
     _seat(stage, stage.ramp(start, duration), effort)
@@ -234,6 +243,7 @@ def _sit_down(stage: Stage) -> None:
 def _stand_up(stage: Stage) -> None:
     duration = stage.span(0.9, 2.2)
     start = stage.begin(duration)
+    stage.mark(start, start + duration)
     effort = stage.pulse(start - 0.35 * duration, 0.5 * duration, 0.0, 0.7 * duration)
     go_away(stage, start + duration)
     _seat(stage, 1 - stage.ramp(start, duration), effort)
@@ -243,6 +253,7 @@ def _stand_up(stage: Stage) -> None:
 def _pick_up(stage: Stage) -> None:
     down, hold, rise = stage.span(0.6, 1.2), stage.span(0.1, 0.6), stage.span(0.6, 1.2)
     start = stage.begin(down + hold + rise)
+    stage.mark(start, start + down + hold + rise)
     come_from(stage, start)
     weight = stage.pulse(start, down, hold, rise)
     if stage.chance(0.55):  # stoop
@@ -272,6 +283,7 @@ def _jump(stage: Stage) -> None:
     count = int(stage.rng.integers(1, 4))
     gap = stage.span(1.2, 1.9)
     start = stage.begin(count * gap)
+    stage.mark(start, start + count * gap)
     come_from(stage, start)
     stage.drift = stage.uniform(-0.1, 0.9) if stage.chance(0.4) else 0.0
     swing = stage.uniform(0.1, 1.0)

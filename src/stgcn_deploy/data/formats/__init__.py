@@ -11,13 +11,20 @@ from stgcn_deploy.registry import Registry
 
 __all__ = ["FORMATS", "open_dataset", "read_recording"]
 
-_HERE = "stgcn_deploy.data"
+_HERE = "stgcn_deploy.data.formats"
 
 FORMATS: Registry[DataFormat] = Registry(
     "data format",
     {
         "clip": f"{_HERE}.clips:FORMAT",
         "pyskl": f"{_HERE}.pyskl:FORMAT",
+        "kinetics-npy": f"{_HERE}.kinetics_npy:FORMAT",
+        "kinetics-json": f"{_HERE}.kinetics_json:FORMAT",
+        "ntu-skeleton": f"{_HERE}.ntu_skeleton:FORMAT",
+        "ntu-npz": f"{_HERE}.ntu_npz:FORMAT",
+        "keypoints-jsonl": f"{_HERE}.keypoints_jsonl:FORMAT",
+        "openpose-json": f"{_HERE}.openpose_json:FORMAT",
+        "mediapipe": f"{_HERE}.mediapipe:FORMAT",
     },
 )
 

@@ -4,6 +4,7 @@
     annotation = {"frame_dir" or "filename": name, "label": class, "keypoint": (M, T, V, 2|3),
                   "keypoint_score": (M, T, V), "img_shape": (h, w), "total_frames": T}
 
+Our own files also say "layout", "classes", "fps", and "raw": False of what a network sees as it is.
 Kinetics comes compressed: "keypoint" (n, V, 3) holds persons of all frames in a row, "frame_inds" (n,)
 says of which frame each is, and the arrays may stand in a pickle of their own ("raw_file").
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.data.dataset import Dataset, Header, Indices, ReadOptions
+from stgcn_deploy.data.limits import MOST_PERSONS, room
 from stgcn_deploy.data.recording import UNLABELLED, Recording, as_clip, as_image_size
 from stgcn_deploy.data.safe_pickle import load_pickle
 from stgcn_deploy.errors import ClipError, DataError
@@ -31,9 +33,6 @@ __all__ = ["FORMAT", "Annotations"]
 
 Annotation = Mapping[str, Any]
 SUFFIXES = (".pkl", ".pickle")
-# Of the persons in one frame of a compressed annotation, so many with the best scores are kept.
-MOST_PERSONS = 10
-MOST_FRAMES = 1 << 20
 # Raw files are looked for beside the annotations, in folders that people give them.
 RAW_FOLDERS = (".", "kpfiles")
 
@@ -73,7 +72,8 @@ class Annotations(Dataset):
         if size is not None:
             height, width = as_image_size(f"{where}: img_shape", size)
             image_size = (width, height)
-        return Recording(points, None, image_size, raw=True, fps=_fps(one))
+        raw = one.get("raw", True) is not False
+        return Recording(points, None, image_size, raw=raw, fps=_fps(one))
 
     def _raw_file(self, where: str, name: str) -> Annotation:
         """The pickle that an annotation names, of which only the last part counts."""
@@ -161,6 +161,8 @@ def _annotation(name: str, one: Recording) -> dict[str, Any]:
         made |= {"img_shape": (height, width), "original_shape": (height, width)}
     if one.fps is not None:
         made["fps"] = one.fps
+    if not one.is_raw:
+        made["raw"] = False
     return made
 
 
@@ -174,7 +176,8 @@ def _parts(path: Path, value: Any) -> tuple[list[Annotation], Mapping[str, Any]]
     """Annotations and splits of what a pickle holds."""
     splits: Mapping[str, Any] = {}
     if isinstance(value, dict) and "annotations" in value:
-        splits, value = value.get("split") or {}, value["annotations"]
+        splits, value = value.get("split", {}), value["annotations"]
+        splits = {} if splits is None else splits
         if not isinstance(splits, dict):
             raise DataError(
                 f'{path}: "split" is {type(splits).__name__}, expected a dict of names.'
@@ -198,7 +201,11 @@ def _parts(path: Path, value: Any) -> tuple[list[Annotation], Mapping[str, Any]]
 
 
 def _name(one: Annotation) -> str:
-    return str(one.get("frame_dir") or one.get("filename") or "")
+    for key in ("frame_dir", "filename"):
+        found = one.get(key)
+        if isinstance(found, (str, int, np.integer)) and found != "":
+            return str(found)
+    return ""
 
 
 def _label(path: Path, number: int, one: Annotation) -> int:
@@ -232,7 +239,10 @@ def _indices(
                 f"{path}: split {split!r} names {missing[0]!r}, which no annotation is called"
                 f"{nearest(missing[0], numbers)} ({len(missing)} such names)"
             )
-        made[str(split)] = np.array([numbers[str(name)] for name in names], dtype=np.int64)
+        chosen = [numbers[str(name)] for name in names]
+        # The order of a set changes from run to run.
+        chosen = sorted(chosen) if isinstance(names, set) else chosen
+        made[str(split)] = np.array(chosen, dtype=np.int64)
     return made
 
 
@@ -244,13 +254,12 @@ def _fps(one: Annotation) -> float | None:
 def _floats(where: str, key: str, value: Any) -> NDArray[np.float32]:
     try:
         found = np.asarray(value)
-        with np.errstate(over="ignore"):
-            made = found.astype(np.float32)
     except (ValueError, TypeError):
-        found = made = np.zeros(0, np.float32)
-    if found.dtype.kind not in "fiu" or not made.size:
+        found = np.zeros(0)
+    if found.dtype.kind not in "fiu" or not found.size:
         raise ClipError(f"{where}: {key} is no regular array of numbers.")
-    return made
+    with np.errstate(over="ignore"):
+        return found.astype(np.float32)
 
 
 def _scored(where: str, one: Annotation) -> NDArray[np.float32]:
@@ -271,11 +280,11 @@ def _scored(where: str, one: Annotation) -> NDArray[np.float32]:
 def _expanded(where: str, one: Annotation) -> NDArray[np.float32]:
     """A compressed annotation as (M, T, V, C): persons of a frame stand in the file's order.
 
-    Frames keep their places, those with nobody are empty.  Where a frame has more than MOST_PERSONS
-    persons, all frames are sorted by the sum of their scores and the best are kept.
+    Frames with nobody are left out, as PYSKL's and MMAction2's configurations do before they sample.
+    Where a frame has more than MOST_PERSONS persons, all frames are sorted by the sum of their scores
+    and the best are kept.
     """
-    points = _floats(where, "keypoint", one["keypoint"])
-    frames = _floats(where, "frame_inds", one["frame_inds"]).astype(np.int64)
+    points, frames = _floats(where, "keypoint", one["keypoint"]), _whole(where, one["frame_inds"])
     chosen = one.get("anno_inds")
     if points.ndim != 3 or frames.shape != points.shape[:1]:
         raise ClipError(
@@ -289,25 +298,26 @@ def _expanded(where: str, one: Annotation) -> NDArray[np.float32]:
             raise ClipError(f"{where}: anno_inds do not choose among {len(points)} rows.") from None
         if not len(frames) or points.ndim != 3 or frames.ndim != 1:
             raise ClipError(f"{where}: anno_inds choose nothing.")
-    total = max(int(frames.max()) + 1, _total(one))
-    if frames.min() < 0 or total > MOST_FRAMES:
-        raise ClipError(
-            f"{where}: frame_inds from {frames.min()} to {frames.max()} and {total} frames; expected "
-            f"0 to {MOST_FRAMES - 1}."
-        )
+    _, place, crowds = np.unique(frames, return_inverse=True, return_counts=True)
     # Rank of each row among those of its frame, in the file's order or by score.
-    crowd = int(np.bincount(frames).max())
-    order = np.argsort(frames, kind="stable")
+    crowd = int(crowds.max())
+    order = np.argsort(place, kind="stable")
     if crowd > MOST_PERSONS and points.shape[2] > 2:
-        order = np.lexsort((-points[..., 2].sum(axis=1), frames))
-    ordered = frames[order]
+        order = np.lexsort((-points[..., 2].sum(axis=1), place))
+    ordered = place[order]
     rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
     kept = rank < MOST_PERSONS
-    clip = np.zeros((min(crowd, MOST_PERSONS), total, *points.shape[1:]), np.float32)
+    joints, channels = points.shape[1:]
+    clip = room(where, (min(crowd, MOST_PERSONS), len(crowds), joints, channels))
     clip[rank[kept], ordered[kept]] = points[order][kept]
     return clip
 
 
-def _total(one: Annotation) -> int:
-    value = one.get("total_frames", 0)
-    return int(value) if isinstance(value, (int, np.integer)) else 0
+def _whole(where: str, value: Any) -> NDArray[np.int64]:
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError):
+        found = np.zeros(0)
+    if found.dtype.kind not in "iu" or not found.size:
+        raise ClipError(f"{where}: frame_inds is no row of whole numbers.")
+    return found.astype(np.int64)

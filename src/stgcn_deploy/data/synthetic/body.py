@@ -16,10 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BODY_BONES", "BODY_JOINTS", "JOINT_SEGMENTS", "SEGMENTS", "Body", "random_body"]
+__all__ = [
+    "BODY_BONES",
+    "BODY_JOINTS",
+    "EXTRA_JOINTS",
+    "JOINT_SEGMENTS",
+    "SEGMENTS",
+    "Body",
+    "random_body",
+]
 
 Array = NDArray[np.float64]
 Vector = tuple[float, float, float]
+# name, segment, offset, thickness
+JointRow = tuple[str, str, Vector, float]
 
 _ARM = (
     # segment, parent, pivot in the parent's frame
@@ -62,6 +72,11 @@ _MIDDLE_JOINTS = (
     ("head", "head", (0.0, 0.075, 0.012), 0.06),
     ("nose", "head", (0.0, 0.05, 0.065), 0.01),
 )
+# Points that some layouts have and nothing else depends on: neither the floor nor the picture's frame.
+_SIDE_EXTRAS = (
+    ("small_toe", "foot", (0.026, -0.034, 0.09), 0.005),
+    ("thumb_tip", "hand", (-0.006, -0.062, 0.038), 0.008),
+)
 # Bones by name, for checks and pictures: (child, parent).
 _SIDE_BONES = (
     ("elbow", "shoulder"), ("wrist", "elbow"), ("hand", "wrist"), ("hand_tip", "wrist"),
@@ -94,20 +109,21 @@ def _segments() -> tuple[tuple[str, str, Vector], ...]:
     return tuple(rows)
 
 
-def _joints() -> tuple[tuple[str, str, Vector, float], ...]:
-    """(name, segment, offset, thickness)."""
-    rows: list[tuple[str, str, Vector, float]] = list(_MIDDLE_JOINTS)
+def _on_both_sides(table: tuple[JointRow, ...]) -> tuple[JointRow, ...]:
+    rows: list[JointRow] = []
     for side in ("left", "right"):
-        for name, segment, offset, radius in _SIDE_JOINTS:
+        for name, segment, offset, radius in table:
             owner = segment if segment == "head" else f"{side}_{segment}"
             rows.append((f"{side}_{name}", owner, _sided(side, offset), radius))
     return tuple(rows)
 
 
 _SEGMENT_ROWS = _segments()
-_JOINT_ROWS = _joints()
+_JOINT_ROWS: tuple[JointRow, ...] = (*_MIDDLE_JOINTS, *_on_both_sides(_SIDE_JOINTS))
+_EXTRA_ROWS = _on_both_sides(_SIDE_EXTRAS)
 SEGMENTS: tuple[str, ...] = tuple(row[0] for row in _SEGMENT_ROWS)
 BODY_JOINTS: tuple[str, ...] = tuple(row[0] for row in _JOINT_ROWS)
+EXTRA_JOINTS: tuple[str, ...] = tuple(row[0] for row in _EXTRA_ROWS)
 BODY_BONES: tuple[tuple[int, int], ...] = tuple(
     (BODY_JOINTS.index(child), BODY_JOINTS.index(parent))
     for child, parent in (
@@ -116,8 +132,8 @@ BODY_BONES: tuple[tuple[int, int], ...] = tuple(
     )
 )
 _PARENT = tuple(SEGMENTS.index(row[1]) if row[1] else -1 for row in _SEGMENT_ROWS)
-# The segment that each joint rides on (V,).
-JOINT_SEGMENTS = np.array([SEGMENTS.index(row[1]) for row in _JOINT_ROWS])
+# The segment that each joint, extra ones last, rides on (V,).
+JOINT_SEGMENTS = np.array([SEGMENTS.index(row[1]) for row in (*_JOINT_ROWS, *_EXTRA_ROWS)])
 
 
 def _rotations(angles: Array) -> Array:
@@ -145,7 +161,7 @@ class Body:
 
     Attributes:
         pivots: (S, 3), of every segment in its parent's frame.
-        offsets: (V, 3), of every joint in its segment's frame.
+        offsets: (V + E, 3), of every joint, extra ones last, in its segment's frame.
         radii: (V,), thickness of the flesh around the joint.
     """
 
@@ -153,8 +169,8 @@ class Body:
     offsets: Array
     radii: Array
 
-    def pose(self, angles: Array) -> Array:
-        """Joints (T, V, 3) for segment angles (S, T, 3), the pelvis at the origin."""
+    def pose(self, angles: Array, joints: int = len(BODY_JOINTS)) -> Array:
+        """The first joints (T, V, 3) for segment angles (S, T, 3), the pelvis at the origin."""
         local = _rotations(angles)
         rotation: list[Array] = []
         origin: list[Array] = []
@@ -165,9 +181,10 @@ class Body:
             else:
                 rotation.append(rotation[parent] @ local[index])
                 origin.append(origin[parent] + rotation[parent] @ self.pivots[index])
-        turned = np.einsum("vtij,vj->tvi", np.stack(rotation)[JOINT_SEGMENTS], self.offsets)
-        joints: Array = turned + np.stack(origin, axis=1)[:, JOINT_SEGMENTS]
-        return joints
+        on = JOINT_SEGMENTS[:joints]
+        turned = np.einsum("vtij,vj->tvi", np.stack(rotation)[on], self.offsets[:joints])
+        posed: Array = turned + np.stack(origin, axis=1)[:, on]
+        return posed
 
 
 def random_body(rng: np.random.Generator) -> Body:
@@ -198,7 +215,8 @@ def random_body(rng: np.random.Generator) -> Body:
         )
 
     pivots = sized([(parent or "pelvis", pivot) for _, parent, pivot in _SEGMENT_ROWS])
-    offsets = sized([(segment, offset) for _, segment, offset, _ in _JOINT_ROWS])
+    rows = (*_JOINT_ROWS, *_EXTRA_ROWS)
+    offsets = sized([(segment, offset) for _, segment, offset, _ in rows])
     return Body(
         pivots * stature, offsets * stature, np.array([row[3] for row in _JOINT_ROWS]) * stature
     )

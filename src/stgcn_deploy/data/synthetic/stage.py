@@ -15,14 +15,17 @@ when standing upright, arms hanging:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.data._body import SEGMENTS
+from stgcn_deploy.data.synthetic.body import SEGMENTS
+from stgcn_deploy.data.synthetic.timeline import Timeline
 
-__all__ = ["Stage", "come_from", "fidget", "go_away", "new_stage", "walk_gait"]
+__all__ = ["Stage", "come_from", "fidget", "go_away", "new_stage", "segment_angles", "walk_gait"]
 
 Array = NDArray[np.float64]
 
@@ -45,82 +48,28 @@ _SWAPPED = np.array(
 _ANKLE_UP, _ANKLE_DOWN = -40.0, 60.0
 
 
-def _ramp(time: Array, start: float, duration: float) -> Array:
-    """0 -> 1 with zero speed and acceleration at both ends (minimum jerk)."""
-    s = np.clip((time - start) / max(duration, 1e-6), 0.0, 1.0)
-    return np.asarray(s * s * s * (10 - 15 * s + 6 * s * s))
-
-
 @dataclass
-class Stage:
-    """One clip in the making.
+class Stage(Timeline):
+    """One person's clip in the making; a Timeline of the body's controls.
 
     Attributes:
-        time: (T,) seconds.
-        controls: (D, T) degrees.
         lift: (T,) metres off the ground.
         heading: (T,) radians, to the left.
-        pace: < 1 in short windows, where everything has to happen faster.
+        swinging: (T,) 1 while the right leg swings freely and cannot carry the body.
+        frame: seconds from one frame to the next.
         travel: 1 walks through the room, 0 on the spot (a treadmill, a following camera).
         drift: m/s forward while in the air.
-        swinging: (T,) 1 while the right leg swings freely and cannot carry the body.
     """
 
-    rng: np.random.Generator
-    time: Array
-    window: float
-    pace: float
-    controls: Array
+    INDEX: ClassVar[Mapping[str, int]] = _INDEX
+
     lift: Array
     heading: Array
     swinging: Array
+    frame: float
     travel: float = 1.0
     drift: float = 0.0
     mirrored: bool = False
-
-    def uniform(self, low: float, high: float) -> float:
-        """One number from [low, high)."""
-        return float(self.rng.uniform(low, high))
-
-    def chance(self, probability: float) -> bool:
-        """True with this probability."""
-        return bool(self.rng.random() < probability)
-
-    def span(self, low: float, high: float) -> float:
-        """A duration in seconds, shortened in short windows."""
-        return self.uniform(low, high) * self.pace
-
-    def begin(self, duration: float) -> float:
-        """A start time from which most of `duration` still fits into the window."""
-        latest = max(self.window - 0.92 * duration, 0.03 * self.window)
-        return self.uniform(0.02 * self.window, latest)
-
-    def ramp(self, start: float, duration: float) -> Array:
-        """(T,) smooth 0 -> 1."""
-        return _ramp(self.time, start, duration)
-
-    def pulse(self, start: float, rise: float, hold: float, fall: float) -> Array:
-        """(T,) smooth 0 -> 1 -> 0."""
-        return self.ramp(start, rise) - self.ramp(start + rise + hold, fall)
-
-    def blend(self, weight: Array | float, **targets: Array | float) -> None:
-        """Move the named controls towards their targets."""
-        for name, target in targets.items():
-            row = self.controls[_INDEX[name]]
-            row += weight * (target - row)
-
-    def add(self, weight: Array | float, **amounts: float) -> None:
-        """Add to the named controls."""
-        for name, amount in amounts.items():
-            self.controls[_INDEX[name]] += weight * amount
-
-    def oscillate(self, frequency: float) -> Array:
-        """(T,) sine of random phase whose rate wanders by a few per cent."""
-        wander = self.uniform(0.05, 0.35) * np.sin(
-            2 * np.pi * self.uniform(0.1, 0.4) * self.time + self.uniform(0, 6.3)
-        )
-        phase = 2 * np.pi * frequency * self.time + self.uniform(0, 6.3)
-        return np.asarray(np.sin(phase + wander))
 
     def crouch(self, weight: Array | float, *, thigh: float, shank: float, lean: float) -> None:
         """Thighs and shanks at angles to the vertical, feet flat, the trunk leaning."""
@@ -142,32 +91,33 @@ class Stage:
         self.heading = -self.heading
         self.mirrored = not self.mirrored
 
-    def angles(self) -> Array:
-        """Segment angles (S, T, 3) in radians."""
-        by_name = {name: self.controls[index] for name, index in _INDEX.items()}
-        out = np.zeros((len(SEGMENTS), len(self.time), 3))
-        rows = {
-            "pelvis": (by_name["lean"], by_name["turn"], by_name["side"]),
-            "chest": (by_name["bend"], by_name["twist"], by_name["tilt"]),
-            "head": (by_name["nod"], by_name["look"], by_name["cock"]),
+
+def segment_angles(controls: Array) -> Array:
+    """Body controls (D, T) in degrees -> segment angles (S, T, 3) in radians."""
+    by_name = {name: controls[index] for name, index in _INDEX.items()}
+    out = np.zeros((len(SEGMENTS), controls.shape[1], 3))
+    rows = {
+        "pelvis": (by_name["lean"], by_name["turn"], by_name["side"]),
+        "chest": (by_name["bend"], by_name["twist"], by_name["tilt"]),
+        "head": (by_name["nod"], by_name["look"], by_name["cock"]),
+    }
+    zero = np.zeros(controls.shape[1])
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        limb = {name: by_name[f"{side}_{name}"] for name in _LIMB}
+        flat = limb["heel"] - by_name["lean"] + limb["hip"] - limb["knee"]
+        ankle = np.clip(flat, _ANKLE_UP, _ANKLE_DOWN)
+        rows |= {
+            f"{side}_upper_arm": (-limb["fwd"], sign * limb["spin"], sign * limb["out"]),
+            f"{side}_forearm": (-limb["elbow"], zero, zero),
+            f"{side}_thigh": (-limb["hip"], sign * limb["toe"], sign * limb["spread"]),
+            f"{side}_shank": (limb["knee"], zero, zero),
+            f"{side}_foot": (ankle, zero, zero),
         }
-        zero = np.zeros(len(self.time))
-        for side, sign in (("left", 1.0), ("right", -1.0)):
-            limb = {name: by_name[f"{side}_{name}"] for name in _LIMB}
-            flat = limb["heel"] - by_name["lean"] + limb["hip"] - limb["knee"]
-            ankle = np.clip(flat, _ANKLE_UP, _ANKLE_DOWN)
-            rows |= {
-                f"{side}_upper_arm": (-limb["fwd"], sign * limb["spin"], sign * limb["out"]),
-                f"{side}_forearm": (-limb["elbow"], zero, zero),
-                f"{side}_thigh": (-limb["hip"], sign * limb["toe"], sign * limb["spread"]),
-                f"{side}_shank": (limb["knee"], zero, zero),
-                f"{side}_foot": (ankle, zero, zero),
-            }
-        for name, row in rows.items():
-            # A positive turn about z takes "up" to the right, which is what `side` means; an arm
-            # or leg hangs down, so the same turn takes it to the left, its `out`.
-            out[SEGMENTS.index(name)] = np.stack(row, axis=-1)
-        return np.deg2rad(out)
+    for name, row in rows.items():
+        # A positive turn about z takes "up" to the right, which is what `side` means; an arm
+        # or leg hangs down, so the same turn takes it to the left, its `out`.
+        out[SEGMENTS.index(name)] = np.stack(row, axis=-1)
+    return np.deg2rad(out)
 
 
 _ARM_POSTURES: tuple[dict[str, float], ...] = (
@@ -267,8 +217,7 @@ def walk_gait(stage: Stage, weight: Array, *, rate: float | None = None) -> None
     stage.blend(weight, lean=lean)
     # The pelvis turns with the leading leg, the chest against it.
     stage.add(weight * beat * stride, turn=6.0, twist=-11.0, look=5.0)
-    step = 1 / max(len(stage.time), 1) * stage.window
-    stage.heading += np.cumsum(weight) * step * np.deg2rad(stage.uniform(-22, 22))
+    stage.heading += np.cumsum(weight) * stage.frame * np.deg2rad(stage.uniform(-22, 22))
 
 
 def come_from(stage: Stage, start: float) -> None:
@@ -283,19 +232,27 @@ def go_away(stage: Stage, end: float) -> None:
         walk_gait(stage, stage.ramp(end - stage.span(0.0, 0.3), stage.span(0.4, 0.8)))
 
 
-def new_stage(rng: np.random.Generator, frames: int, fps: float) -> Stage:
-    """An empty stage of `frames` frames with somebody standing at ease."""
-    time = np.arange(frames) / fps
-    window = frames / fps
+def new_stage(
+    rng: np.random.Generator, frames: int, fps: float, window: float | None = None
+) -> Stage:
+    """An empty stage of `frames` frames with somebody standing at ease.
+
+    Args:
+        window: seconds in which the action is to happen; all of them without.
+    """
+    seconds = frames / fps
+    window = window or seconds
     stage = Stage(
         rng=rng,
-        time=time,
+        time=np.arange(frames) / fps,
         window=window,
         pace=min(1.0, window / 4.0),
         controls=np.zeros((len(_CONTROLS), frames)),
+        happens=(0.0, window),
         lift=np.zeros(frames),
         heading=np.zeros(frames),
         swinging=np.zeros(frames),
+        frame=1 / max(frames, 1) * seconds,
     )
     _stand_at_ease(stage)
     return stage

@@ -1,0 +1,32 @@
+"""The verbs.  The command line has the same names and the same defaults.
+
+Nothing here imports a runtime before it is needed: `stgcn --help` and `import stgcn_deploy` stay quick
+and work on a device that has only the run half.
+"""
+
+from stgcn_deploy.api.bins import data_bins_score, data_bins_write
+from stgcn_deploy.api.bundle import bench, predict, verify
+from stgcn_deploy.api.checkpoint import export, inspect
+from stgcn_deploy.api.evaluation import evaluate
+from stgcn_deploy.api.knowledge import doctor, layouts
+from stgcn_deploy.api.recordings import data_convert, data_info, data_plot, data_synth
+from stgcn_deploy.runtime import Model, load
+
+__all__ = [
+    "Model",
+    "bench",
+    "data_bins_score",
+    "data_bins_write",
+    "data_convert",
+    "data_info",
+    "data_plot",
+    "data_synth",
+    "doctor",
+    "evaluate",
+    "export",
+    "inspect",
+    "layouts",
+    "load",
+    "predict",
+    "verify",
+]

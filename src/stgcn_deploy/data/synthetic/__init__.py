@@ -1,0 +1,41 @@
+"""Labelled motion without a camera: see clips."""
+
+from stgcn_deploy.data.synthetic.clips import (
+    ACTIONS,
+    BODY_BONES,
+    BODY_JOINTS,
+    IMAGE_SIZE,
+    LAYOUT_NAMES,
+    ClipSettings,
+    Motion,
+    actions_of,
+    as_recording,
+    film,
+    generate_clip,
+    generate_motion,
+    iter_dataset,
+    make_dataset,
+    observe,
+    sample_rng,
+    stage_clip,
+)
+
+__all__ = [
+    "ACTIONS",
+    "BODY_BONES",
+    "BODY_JOINTS",
+    "IMAGE_SIZE",
+    "LAYOUT_NAMES",
+    "ClipSettings",
+    "Motion",
+    "actions_of",
+    "as_recording",
+    "film",
+    "generate_clip",
+    "generate_motion",
+    "iter_dataset",
+    "make_dataset",
+    "observe",
+    "sample_rng",
+    "stage_clip",
+]
