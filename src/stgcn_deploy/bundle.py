@@ -151,11 +151,66 @@ class ContractRecord(Strict):
     pad_persons: Literal["zeros"]
 
 
+Compute = Literal["fp32", "bf16", "fp16"]
+
+
+class CalibrationRecord(Strict):
+    """What the ranges of a quantised graph were taken from.
+
+    Attributes:
+        data: name of the file; sha256: of the samples as the network saw them.
+        method: how a range is chosen: minmax, entropy, percentile.
+        scheme: types and granularity, for instance "u8s8 per channel".
+    """
+
+    data: str
+    sha256: str
+    split: str | None
+    samples: PositiveInt
+    method: str
+    scheme: str
+
+
+class AccuracyRecord(Strict):
+    """What lower precision cost, on labelled recordings that it was not calibrated on.
+
+    Attributes:
+        before, after: top-1 of the bundle that it was made from, and of this one, 0 to 1.
+        points: percentage points lost; margin: half width of their 95 % interval.
+        agreement: share of records with the same best class.
+        budget: points that were allowed; None where none was set.
+    """
+
+    data: str
+    split: str | None
+    records: PositiveInt
+    backend: str
+    before: float
+    after: float
+    points: float
+    margin: float
+    agreement: float
+    budget: float | None
+
+
 class PrecisionRecord(Strict):
-    """Asked for and got."""
+    """Asked for and got.
+
+    Attributes:
+        compute: what the layers that are not quantised are computed in.
+        target: the backend that the graph was made for; None for any.
+        base: sha256 of the manifest of the bundle that it was made from; None for an export.
+        float_layers: what stays `compute` in a quantised graph, beside what its recipe leaves out.
+    """
 
     requested: str
     actual: str
+    compute: Compute = "fp32"
+    target: str | None = None
+    base: str | None = None
+    calibration: CalibrationRecord | None = None
+    float_layers: tuple[str, ...] = ()
+    accuracy: AccuracyRecord | None = None
 
 
 class ParityRecord(Strict):

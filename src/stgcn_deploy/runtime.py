@@ -355,5 +355,6 @@ def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | Non
             print(model.predict(clip).label)
     """
     opened = Bundle(bundle)
-    session = BACKENDS[backend].open(opened.model_path, OpenOptions(threads=threads))
+    options = OpenOptions(threads=threads, compute=opened.manifest.precision.compute)
+    session = BACKENDS[backend].open(opened.model_path, options)
     return Model(opened.manifest, opened.labels, session)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,13 @@ class OpenOptions:
     Attributes:
         threads: threads inside one call; None leaves it to the runtime.
         tap: name of an inner tensor to add to the outputs (for comparing logits).
+        compute: what float layers are computed in, said explicitly to every runtime: some would take
+            less than the file has.
     """
 
     threads: int | None = None
     tap: str | None = None
+    compute: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
 class Session(ABC):
@@ -136,6 +139,8 @@ class Backend(Protocol):
 
     def open(self, model: Path, options: OpenOptions) -> Session:
         """Open a model file.
+
+        A backend that cannot compute as `options.compute` says refuses; none takes another precision.
 
         Raises:
             MissingDependencyError: the runtime is absent.

@@ -79,6 +79,11 @@ class OnnxRuntimeBackend:
         """
         with requires("running a model", self.install):
             import onnxruntime
+        if options.compute == "bf16":
+            raise BackendError(
+                "ONNX Runtime does not compute in bfloat16 on CPUs; open this bundle with --backend "
+                "openvino."
+            )
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
         if options.threads is not None:

@@ -50,9 +50,16 @@ def model_contender(
     batch: int,
     threads: int,
     macs: int = 0,
+    compute: str = "fp32",
 ) -> Contender:
     """A model file on a backend of ours."""
-    options = {"model": model, "backend": backend, "shapes": shapes, "threads": threads}
+    options = {
+        "model": model,
+        "backend": backend,
+        "shapes": shapes,
+        "threads": threads,
+        "compute": compute,
+    }
     return Contender(name, "stgcn_deploy.measure.worker", options, batch, macs)
 
 

@@ -42,6 +42,7 @@ def bundle_contenders(
                 batch=batch,
                 threads=threads,
                 macs=manifest.macs,
+                compute=manifest.precision.compute,
             )
         )
     return found

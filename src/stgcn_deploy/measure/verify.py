@@ -111,7 +111,7 @@ def verify_bundle(
     runtime = BACKENDS[backend]
     row = tolerance or tolerance_for(runtime.name, manifest.precision.actual)
     checks = [_structure(bundle), _opset(bundle)]
-    options = OpenOptions(tap=LOGITS)
+    options = OpenOptions(tap=LOGITS, compute=manifest.precision.compute)
     with runtime.open(bundle.model_path, options) as session:
         checks += list(_signature(manifest, session))
         if not all(check.passed for check in checks):

@@ -98,7 +98,8 @@ def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
     from stgcn_deploy.backends.registry import BACKENDS
 
     session = BACKENDS[options["backend"]].open(
-        Path(options["model"]), OpenOptions(threads=options["threads"])
+        Path(options["model"]),
+        OpenOptions(threads=options["threads"], compute=options.get("compute", "fp32")),
     )
     rng = np.random.default_rng(0)
     feed = {
