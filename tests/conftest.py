@@ -27,7 +27,7 @@ settings.load_profile("stgcn")
 def pytest_report_header() -> list[str]:
     """Versions that results depend on, and whether marked tests can run."""
     found = []
-    for library in ("numpy", "torch", "onnx", "onnxruntime"):
+    for library in ("numpy", "torch", "onnx", "onnxruntime", "openvino"):
         try:
             found.append(f"{library} {version(library)}")
         except PackageNotFoundError:

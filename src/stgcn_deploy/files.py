@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,17 @@ from pathlib import Path
 
 from stgcn_deploy.errors import OutputExistsError, UsageError
 
-__all__ = ["fresh_directory", "fresh_file", "write_text"]
+__all__ = ["cache_folder", "fresh_directory", "fresh_file", "refuse_existing", "write_text"]
+
+
+def cache_folder() -> Path:
+    """What may be lost and is only kept to save time: $XDG_CACHE_HOME or the system's usual place."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    if base:
+        return Path(base) / "stgcn-deploy"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "stgcn-deploy"
+    return Path.home() / ".cache" / "stgcn-deploy"
 
 
 @contextmanager
@@ -53,6 +64,17 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
     with fresh_file(path, force=force) as partial:
         partial.write_bytes(text.encode("utf-8"))
     return path
+
+
+def refuse_existing(*paths: Path | None, force: bool = False) -> None:
+    """Say before long work that a report would replace a file; None stands for no report.
+
+    Raises:
+        OutputExistsError: one of them is there and `force` is not given.
+    """
+    for path in paths:
+        if path is not None and path.exists() and not force:
+            raise OutputExistsError(f"{path} exists; replace it with --force.")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 import stgcn_deploy
 
 TESTS = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib")
+HEAVY = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "matplotlib")
 # Modules that may import torch; nothing else may, not even indirectly.
 BUILD_HALF = ("checkpoints", "models", "exporter")
 PACKAGE = Path(stgcn_deploy.__file__).parent

@@ -42,11 +42,14 @@ class OpenOptions:
         tap: name of an inner tensor to add to the outputs (for comparing logits).
         compute: what float layers are computed in, said explicitly to every runtime: some would take
             less than the file has.
+        hint: what to favour where the runtime lets one choose (OpenVINO): the time of one call, or many
+            calls side by side; a single caller loses by "throughput".
     """
 
     threads: int | None = None
     tap: str | None = None
     compute: Literal["fp32", "bf16", "fp16"] = "fp32"
+    hint: Literal["latency", "throughput"] = "latency"
 
 
 class Session(ABC):

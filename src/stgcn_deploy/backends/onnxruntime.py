@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stgcn_deploy.backends.base import OpenOptions, Session, TensorSpec
+from stgcn_deploy.backends.tap import tapped
 from stgcn_deploy.errors import BackendError, requires
 
 __all__ = ["BACKEND", "OnnxRuntimeBackend"]
@@ -90,7 +91,7 @@ class OnnxRuntimeBackend:
             settings.intra_op_num_threads = options.threads
             settings.inter_op_num_threads = 1
         try:
-            source = _tapped(model, options.tap) if options.tap else str(model)
+            source = tapped(model, options.tap) if options.tap else str(model)
             session = onnxruntime.InferenceSession(source, settings, providers=PROVIDERS)
         except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load {model}: {error}") from error
@@ -99,26 +100,6 @@ class OnnxRuntimeBackend:
                 f"asked ONNX Runtime for {PROVIDERS}, got {session.get_providers()}."
             )
         return OnnxRuntimeSession(session)
-
-
-def _tapped(model: Path, name: str) -> bytes:
-    """The model with one inner tensor among its outputs.
-
-    Raises:
-        BackendError: there is no such tensor.
-    """
-    with requires("comparing logits", "pip install onnx"):
-        import onnx
-    graph = onnx.load(str(model))
-    known = {output for node in graph.graph.node for output in node.output}
-    if name not in known:
-        raise BackendError(f"{model} has no tensor called {name!r}; it is not one of our exports.")
-    if name not in {output.name for output in graph.graph.output}:
-        graph.graph.output.append(
-            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        )
-    data: bytes = graph.SerializeToString()
-    return data
 
 
 BACKEND = OnnxRuntimeBackend()

@@ -9,6 +9,9 @@ __all__ = ["BACKENDS"]
 
 BACKENDS: Registry[Backend] = Registry(
     "backend",
-    {"onnxruntime": "stgcn_deploy.backends.onnxruntime:BACKEND"},
-    aliases={"ort": "onnxruntime", "onnx": "onnxruntime"},
+    {
+        "onnxruntime": "stgcn_deploy.backends.onnxruntime:BACKEND",
+        "openvino": "stgcn_deploy.backends.openvino:BACKEND",
+    },
+    aliases={"ort": "onnxruntime", "onnx": "onnxruntime", "ov": "openvino"},
 )

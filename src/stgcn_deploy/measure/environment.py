@@ -11,7 +11,14 @@ from typing import Any
 
 from stgcn_deploy import __version__
 
-__all__ = ["CPU_FLAGS", "cpu_features", "environment", "versions"]
+__all__ = [
+    "CPU_FLAGS",
+    "cpu_features",
+    "cpu_name",
+    "environment",
+    "usable_cores",
+    "versions",
+]
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch", "openvino", "tensorrt")
 # What decides which precision is fast on a CPU.
@@ -50,14 +57,20 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def environment() -> dict[str, Any]:
     """Everything that belongs beside a measured number."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cpu": cpu_name(),
         "cpu_features": list(cpu_features()),
-        "cores": cores,
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.release()}",
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
         "versions": versions(),

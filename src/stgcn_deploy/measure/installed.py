@@ -7,7 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["extras"]
 
 # Extra -> the libraries that it brings.
-EXTRAS = {"export": ("torch", "onnxscript"), "plots": ("matplotlib",)}
+EXTRAS = {
+    "export": ("torch", "onnxscript"),
+    "openvino": ("openvino", "nncf"),
+    "plots": ("matplotlib",),
+}
 
 
 def extras() -> dict[str, dict[str, str | None]]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,18 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.errors import UsageError
+from stgcn_deploy.files import cache_folder
 
-__all__ = ["Journal", "cache_folder"]
-
-
-def cache_folder() -> Path:
-    """Where runs that may go on are kept: $XDG_CACHE_HOME or the system's usual place."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    if base:
-        return Path(base) / "stgcn-deploy"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "stgcn-deploy"
-    return Path.home() / ".cache" / "stgcn-deploy"
+__all__ = ["Journal"]
 
 
 class Journal:
