@@ -54,7 +54,8 @@ def input_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> InputSh
     """The traced sizes and open axes.
 
     Raises:
-        ExportError: persons asked to be open, or to be another number, where data_bn fixes them.
+        ExportError: persons asked to be open, or to be another number, where data_bn fixes them;
+            absent persons asked to be skipped where that cannot be.
         UsageError: fewer frames than the network's strides leave anything of.
     """
     fixed = checkpoint.spec.num_persons
@@ -69,7 +70,18 @@ def input_shape(checkpoint: LoadedCheckpoint, options: ExportOptions) -> InputSh
             f"{checkpoint.frames} frames are too few for a network that keeps every {stride}th; "
             f"give --frames {2 * stride} or more."
         )
-    return InputShape(options.batch, checkpoint.persons, checkpoint.frames, options.dynamic)
+    if options.skip_absent and "M" not in checkpoint.spec.axes:
+        raise ExportError(
+            f"family {checkpoint.spec.family!r} takes one person, its input has no person axis: there "
+            "is no absent person to skip. Leave out --skip-absent."
+        )
+    return InputShape(
+        options.batch,
+        checkpoint.persons,
+        checkpoint.frames,
+        options.dynamic,
+        skip_absent=options.skip_absent,
+    )
 
 
 def native_shapes(checkpoint: LoadedCheckpoint, options: ExportOptions) -> dict[str, list[int]]:

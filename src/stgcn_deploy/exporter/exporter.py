@@ -28,6 +28,8 @@ __all__ = ["EXPORTER", "example_inputs", "write_onnx"]
 
 EXPORTER = "torchscript"
 LOGITS, OUTPUT = "logits", "output"
+# The axis of the person slots that run, in graphs that skip absent persons.
+OCCUPIED = "occupied"
 
 
 class _Probabilities(nn.Module):
@@ -92,6 +94,7 @@ def write_onnx(
         ) from error
     model = onnx.load(str(path))
     _tidy(model, options)
+    _name_occupied(model)
     _check_opset(model, options.opset)
     _save(model, path, external=options.external_data)
     return model
@@ -118,6 +121,20 @@ def _tidy(model: onnx.ModelProto, options: ExportOptions) -> None:
     model.doc_string = ""
     for node in graph.node:
         node.doc_string = ""
+
+
+def _name_occupied(model: onnx.ModelProto) -> None:
+    """Give the number of occupied person slots a name that shape inference carries along.
+
+    ONNX Runtime joins a residual's sum and ReLU with the convolution before it only where both have
+    the same shape, and two nameless sizes are never the same.
+    """
+    for node in model.graph.node:
+        if node.op_type == "NonZero":
+            found = onnx.helper.make_tensor_value_info(
+                node.output[0], onnx.TensorProto.INT64, [1, OCCUPIED]
+            )
+            model.graph.value_info.append(found)
 
 
 def _check_opset(model: onnx.ModelProto, asked: int) -> None:

@@ -43,6 +43,7 @@ class ExportOptions:
         dynamic: letters of the open axes.
         graph_form: one of GRAPH_FORMS, "auto" (measured here), or "reference" (nothing folded).
         logits: raw scores instead of probabilities.
+        skip_absent: run only occupied person slots, see models.persons.
 
     Raises:
         ExportError, UsageError: contradictions, from __post_init__.
@@ -54,6 +55,7 @@ class ExportOptions:
     opset: int = DEFAULT_OPSET
     logits: bool = False
     external_data: bool = False
+    skip_absent: bool = False
 
     def __post_init__(self) -> None:
         forms = ("auto", "reference", *GRAPH_FORMS)
@@ -71,6 +73,11 @@ class ExportOptions:
             raise ExportError(
                 f"the {self.graph_form} form needs Einsum, which ONNX has from opset "
                 f"{EINSUM_OPSET} on; with --opset {self.opset} use --graph-form aggregate or matmul."
+            )
+        if self.skip_absent and self.graph_form == "reference":
+            raise ExportError(
+                "the reference form is the network as it is and runs every person slot; leave out "
+                "--skip-absent, or use another --graph-form or --preset."
             )
         if self.batch < 1:
             raise UsageError(f"batch must be at least 1, got {self.batch}.")

@@ -135,6 +135,7 @@ def manifest_fields(
             "channels": spec.in_channels,
             "dynamic": _ranges(checkpoint, options),
             "fps": checkpoint.hints.fps,
+            "skips_absent": options.skip_absent,
         },
         "contract": _contract_fields(checkpoint),
         "num_classes": spec.num_classes,

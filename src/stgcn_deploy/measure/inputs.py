@@ -57,8 +57,9 @@ def random_probes(manifest: Manifest, seeds: range) -> Iterator[Probe]:
 def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
     """One of each kind, and the ends of the open axes.
 
-    Kinds: random (unit normal), lifelike, extreme (+-20), zeros, padded (second half of the frames
-    zero), absent (all persons but the first zero; only where M > 1).
+    Kinds: random (unit normal), lifelike, extreme (+-20), zeros (nobody), padded (second half of the
+    frames zero); and where M > 1: absent (all persons but the first zero), alternating (every other
+    slot of the batch zero, the first too), glimpse (one joint of the last person in the last frame).
     """
     clip = manifest.clip
     for suffix, n, m, t in _sizes(manifest):
@@ -76,5 +77,10 @@ def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
             absent = moving.copy()
             absent[:, 1:] = 0
             kinds["absent"] = absent
+            alternating = moving.copy()
+            alternating.reshape(n * m, -1)[::2] = 0
+            glimpse = np.zeros(shape)
+            glimpse[:, -1, -1, -1] = moving[:, -1, -1, -1]
+            kinds |= {"alternating": alternating, "glimpse": glimpse}
         for kind, batch in kinds.items():
             yield Probe(kind + suffix, batch.astype(np.float32))

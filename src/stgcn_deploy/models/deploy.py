@@ -13,27 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stgcn_deploy.models.blocks import Block, Branch, MultiScaleTemporalConv, TemporalConv
+from stgcn_deploy.models.blocks import Block, MultiScaleTemporalConv, TemporalConv
+from stgcn_deploy.models.branches import JoinedBranches
 from stgcn_deploy.models.folding import (
-    ConvWeights,
     as_parameter,
-    branch_affine,
     fold_conv,
+    folded_like,
     input_affine,
     join_affine,
 )
 from stgcn_deploy.models.network import Network
+from stgcn_deploy.models.persons import Occupied, empty_features, person_slots
 from stgcn_deploy.models.shape import InputShape
 
 __all__ = [
     "DeployBlock",
-    "DeployBranch",
     "DeployNetwork",
     "DeployPlan",
     "InputStage",
     "Trunk",
     "average_persons",
-    "folded_like",
     "temporal_unit",
 ]
 
@@ -41,88 +40,24 @@ __all__ = [
 Affine = tuple[Tensor, Tensor]
 
 
-def folded_like(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
-    """A convolution like `conv` (stride, padding, dilation) with other weights."""
-    fresh = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        stride=conv.stride,  # type: ignore[arg-type]
-        padding=conv.padding,  # type: ignore[arg-type]
-        dilation=conv.dilation,  # type: ignore[arg-type]
-    )
-    fresh.weight = as_parameter(folded.weight)
-    fresh.bias = as_parameter(folded.bias)
-    return fresh
-
-
-class DeployBranch(nn.Module):
-    """A branch with its BN and those behind it folded in.
-
-    Behind a max pool nothing can take that BN up (a pool does not commute with a negative scale), so
-    it stays as one depthwise 1x1 convolution on the few channels of that branch: one node, which
-    leaves the tensor in the blocked layout of ONNX Runtime's convolutions.
-
-    Args:
-        affine: scale and shift of everything behind the branch (see join_affine); by default that
-            of the branch's own last BN.
-    """
-
-    def __init__(self, branch: Branch, affine: tuple[Tensor, Tensor] | None = None) -> None:
-        super().__init__()
-        scale, shift = affine or branch_affine(branch)
-        self.kind = branch.spec.kind
-        after = (scale[:, None, None, None], shift)
-        if self.kind == "1x1":
-            plain = fold_conv(branch.entry)
-            self.entry = folded_like(
-                branch.entry, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
-            )
-            return
-        self.entry = folded_like(branch.entry, fold_conv(branch.entry, branch.bn))
-        if self.kind == "max":
-            self.pool = branch.pool
-            self.plain = bool((scale == 1).all() and (shift == 0).all())
-            if not self.plain:
-                self.affine = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
-                self.affine.weight = as_parameter(after[0])
-                self.affine.bias = as_parameter(shift)
-        else:
-            plain = fold_conv(branch.conv)
-            self.conv = folded_like(
-                branch.conv, ConvWeights(plain.weight * after[0], plain.bias * scale + after[1])
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, channels, T', V)."""
-        x = self.entry(x)
-        if self.kind == "1x1":
-            return x
-        x = torch.relu(x)
-        if self.kind == "max":
-            x = self.pool(x)
-            return x if self.plain else self.affine(x)
-        out: Tensor = self.conv(x)
-        return out
-
-
 class DeployMultiScale(nn.Module):
     """The multi-scale temporal convolution, its batch normalisations folded in."""
 
     def __init__(self, tcn: MultiScaleTemporalConv) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            DeployBranch(branch, affine)  # type: ignore[arg-type]
-            for branch, affine in zip(tcn.branches, join_affine(tcn), strict=True)
-        )
         self.join_kind = tcn.join_kind
+        self.branches = JoinedBranches(
+            list(tcn.branches),  # type: ignore[arg-type]
+            join_affine(tcn),
+            relu_follows=self.join_kind != "none",
+        )
         if self.join_kind != "conv":
             return
         self.join = folded_like(tcn.join, fold_conv(tcn.join, tcn.bn))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> (N, C, T', V)."""
-        joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        joined: Tensor = self.branches(x)
         if self.join_kind == "none":
             return joined
         if self.join_kind == "relu":
@@ -177,7 +112,9 @@ class InputStage(nn.Module):
         if self.axes == "NCTVM" and shape.static("M") and shape.persons == 1:
             return x.squeeze(4)
         x = x.permute([self.axes.index(axis) for axis in "NMCTV"])
-        _, _, c, _, v = x.shape
+        # Numbers, not sizes that the tracer follows: C and V are never open, and a constant target
+        # shape is one node instead of eight.
+        c, v = int(x.shape[2]), int(x.shape[4])
         if shape.static("T"):
             return x.reshape(-1, c, shape.frames, v)
         if shape.static("N") and shape.static("M"):
@@ -197,6 +134,8 @@ class DeployPlan(Protocol):
 
 class Trunk(nn.Module):
     """(N * M, C, T, V) -> pooled features (N * M, C')."""
+
+    empty: Tensor
 
     def __init__(self, network: Network, plan: DeployPlan, shape: InputShape) -> None:
         super().__init__()
@@ -221,6 +160,8 @@ class Trunk(nn.Module):
             affine = None
             frames = -(-shape.frames // block_spec.stride)  # odd kernels, same padding: ceil(T / s)
             shape = replace(shape, frames=frames)
+        if self.shape.skip_absent:
+            self.register_buffer("empty", empty_features(self, spec, self.shape))
 
     def normalised(self, x: Tensor) -> Tensor:
         """data_bn, where it was not folded into the first block."""
@@ -241,12 +182,16 @@ class Trunk(nn.Module):
         rows = -1 if self.shape.static("T") else batch * persons
         return y.reshape(rows, c, frames, v)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N * M, C, T, V) -> (N * M, C')."""
+    def forward(self, x: Tensor, occupied: Occupied | None = None) -> Tensor:
+        """(N * M, C, T, V) -> (N * M, C'); of `occupied`, only these slots run."""
         x = self.normalised(x)
+        if occupied is not None:
+            # Behind the normalisation: it may have numbers of their own for each slot.
+            x = x.index_select(0, occupied.rows)
         for block in self.blocks:
             x = block(x)
-        return functional.adaptive_avg_pool2d(x, 1).flatten(1)
+        pooled = functional.adaptive_avg_pool2d(x, 1).flatten(1)
+        return pooled if occupied is None else occupied.restored(self.empty, pooled)
 
 
 def average_persons(features: Tensor, channels: int, shape: InputShape, batch: int) -> Tensor:
@@ -267,17 +212,19 @@ class DeployNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         self.prepare = InputStage(network.spec.axes, shape)
+        self.slots = person_slots(shape)
         self.trunk = Trunk(network, plan, shape)
         self.head = nn.Linear(network.head.in_features, network.head.out_features)
         self.head.load_state_dict(network.head.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
         """Input in the codebase's axis order -> logits (N, num_classes)."""
-        return self.logits_of(self.prepare(x), x.shape[0])
+        clip = self.prepare(x)
+        return self.logits_of(clip, x.shape[0], self.slots(clip) if self.slots else None)
 
-    def logits_of(self, clip: Tensor, batch: int) -> Tensor:
+    def logits_of(self, clip: Tensor, batch: int, occupied: Occupied | None) -> Tensor:
         """A prepared clip (N * M, C, T, V) -> logits (N, num_classes)."""
-        pooled = self.trunk(clip)
+        pooled = self.trunk(clip, occupied)
         features = average_persons(pooled, self.head.in_features, self.shape, batch)
         logits: Tensor = self.head(features)
         return logits

@@ -21,13 +21,8 @@ from torch import Tensor, nn
 
 from stgcn_deploy.models.blocks import Block, MultiScaleTemporalConv, Shortcut, TemporalConv
 from stgcn_deploy.models.branches import JoinedBranches
-from stgcn_deploy.models.deploy import (
-    DeployBlock,
-    DeployNetwork,
-    folded_like,
-    temporal_unit,
-)
-from stgcn_deploy.models.folding import as_parameter, bn_affine, fold_conv, join_affine
+from stgcn_deploy.models.deploy import DeployBlock, DeployNetwork, temporal_unit
+from stgcn_deploy.models.folding import as_parameter, bn_affine, fold_conv, folded_like, join_affine
 from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import BlockSpec, NetworkSpec

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stgcn_deploy.errors import ExportError
 from stgcn_deploy.models.deploy import DeployNetwork, InputStage
 from stgcn_deploy.models.families import FAMILIES
+from stgcn_deploy.models.persons import person_slots
 from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import NetworkSpec
 from stgcn_deploy.models.streams import StreamMaker
@@ -107,6 +108,7 @@ class DeployEnsemble(nn.Module):
         members, self.space = members_of(network.spec)
         self.weights = network.weights
         self.prepare = InputStage(network.spec.axes, shape)
+        self.slots = person_slots(shape)
         self.makers = nn.ModuleList(member.maker() for member in members)
         self.members = nn.ModuleList()
         for member, reference in zip(members, network.members, strict=True):
@@ -121,8 +123,10 @@ class DeployEnsemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Joints in the order of `spec.axes` -> fused logits (N, num_classes)."""
         clip = self.prepare(x)
+        # Of the joints, for all members: bones and motion of zeros are zeros, their scores too.
+        occupied = self.slots(clip) if self.slots else None
         logits = [
-            member.logits_of(maker(clip), x.shape[0])  # type: ignore[operator]
+            member.logits_of(maker(clip), x.shape[0], occupied)  # type: ignore[operator]
             for maker, member in zip(self.makers, self.members, strict=True)
         ]
         return fuse(logits, self.weights, self.space)

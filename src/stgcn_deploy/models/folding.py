@@ -35,6 +35,7 @@ __all__ = [
     "fold_conv",
     "fold_graph_conv",
     "input_affine",
+    "folded_like",
     "join_affine",
 ]
 
@@ -158,3 +159,18 @@ def join_affine(tcn: MultiScaleTemporalConv) -> list[tuple[Tensor, Tensor]]:
 def as_parameter(value: Tensor) -> nn.Parameter:
     """A float64 constant as the float32 one of a graph."""
     return nn.Parameter(value.to(torch.float32).contiguous(), requires_grad=False)
+
+
+def folded_like(conv: nn.Conv2d, folded: ConvWeights) -> nn.Conv2d:
+    """A convolution like `conv` (stride, padding, dilation) with other weights."""
+    fresh = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        stride=conv.stride,  # type: ignore[arg-type]
+        padding=conv.padding,  # type: ignore[arg-type]
+        dilation=conv.dilation,  # type: ignore[arg-type]
+    )
+    fresh.weight = as_parameter(folded.weight)
+    fresh.bias = as_parameter(folded.bias)
+    return fresh

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from stgcn_deploy.models.agcn import NominalGraph
 from stgcn_deploy.models.blocks import Shortcut, TemporalConv
-from stgcn_deploy.models.deploy import DeployNetwork, folded_like, temporal_unit
-from stgcn_deploy.models.folding import GraphWeights, bn_affine, fold_conv
+from stgcn_deploy.models.deploy import DeployNetwork, temporal_unit
+from stgcn_deploy.models.folding import GraphWeights, bn_affine, fold_conv, folded_like
 from stgcn_deploy.models.graphforms import graph_unit
 from stgcn_deploy.models.network import Network
 from stgcn_deploy.models.shape import InputShape

@@ -18,8 +18,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from stgcn_deploy.models.deploy import DeployBranch, DeployNetwork, folded_like
-from stgcn_deploy.models.folding import GraphWeights, as_parameter, bn_affine, fold_conv
+from stgcn_deploy.models.branches import DeployBranch
+from stgcn_deploy.models.deploy import DeployNetwork
+from stgcn_deploy.models.folding import (
+    GraphWeights,
+    as_parameter,
+    bn_affine,
+    fold_conv,
+    folded_like,
+)
 from stgcn_deploy.models.graphforms import graph_unit
 from stgcn_deploy.models.msg3d_parts import (
     MultiScaleGraphConv,

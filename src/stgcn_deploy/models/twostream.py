@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_deploy.models.deploy import InputStage, Trunk, average_persons
+from stgcn_deploy.models.persons import person_slots
 from stgcn_deploy.models.shape import InputShape
 from stgcn_deploy.models.spec import Motion, NetworkSpec
 from stgcn_deploy.models.stgcn import StgcnPlan, stgcn_macs, stgcn_network
@@ -75,6 +76,7 @@ class DeployTwoStream(nn.Module):
         self.kind: Motion = network.spec.motion
         self.shape = shape
         self.prepare = InputStage(network.spec.axes, shape)
+        self.slots = person_slots(shape)
         plan = StgcnPlan(graph_form)
         self.origin = Trunk(network.origin, plan, shape)
         self.motion = Trunk(network.motion, plan, shape)
@@ -87,7 +89,11 @@ class DeployTwoStream(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Input in the codebase's axis order -> logits (N, num_classes)."""
         clip = self.prepare(x)
-        streams = (self.origin(clip), self.motion(_motion_graph(clip, self.kind)))
+        occupied = self.slots(clip) if self.slots else None
+        streams = (
+            self.origin(clip, occupied),
+            self.motion(_motion_graph(clip, self.kind), occupied),
+        )
         pooled = torch.cat(streams, dim=1)
         features = average_persons(pooled, self.head.in_features, self.shape, x.shape[0])
         logits: Tensor = self.head(features)
