@@ -81,40 +81,55 @@ def _spec(family: str, axes: str, joints: int, classes: int, *, plus: bool = Fal
     )
 
 
-CASES = (
-    Case(
-        "twostream-v33-t150-m1",
-        "two-stream ST-GCN, V=33, T=150, M=1 (the Jetson guides' network)",
+def _twostream(persons: int) -> Case:
+    return Case(
+        f"twostream-v33-t150-m{persons}",
+        f"two-stream ST-GCN, V=33, T=150, M={persons} (the Jetson guides' network)",
         "st-gcn-twostream",
         _spec("twostream", "NCTVM", 33, 2),
         "mediapipe33",
         "guide",
         "spatial_configuration",
         150,
-        1,
-    ),
-    Case(
-        "stgcn-v18-t300-m2",
-        "ST-GCN, V=18, T=300, M=2 (Kinetics, the Ascend guide's network)",
+        persons,
+    )
+
+
+def _plain(joints: int, classes: int, layout: str, title: str) -> Case:
+    return Case(
+        f"stgcn-v{joints}-t300-m2",
+        f"ST-GCN, V={joints}, T=300, M=2 ({title})",
         "st-gcn",
-        _spec("stgcn", "NCTVM", 18, 400),
-        "openpose18",
+        _spec("stgcn", "NCTVM", joints, classes),
+        layout,
         "st-gcn",
         "spatial_configuration",
         300,
         2,
-    ),
-    Case(
-        "stgcnpp-v17-t100-m2",
-        "ST-GCN++, V=17, T=100, M=2 (PYSKL)",
+    )
+
+
+def _plus(persons: int) -> Case:
+    return Case(
+        f"stgcnpp-v17-t100-m{persons}",
+        f"ST-GCN++, V=17, T=100, M={persons} (PYSKL)",
         "pyskl",
         _spec("stgcnpp", "NMTVC", 17, 60, plus=True),
         "coco17",
         "pyskl",
         "inward_outward",
         100,
-        2,
-    ),
+        persons,
+    )
+
+
+CASES = (
+    _twostream(1),
+    _twostream(5),
+    _plain(18, 400, "openpose18", "Kinetics, the Ascend guide's network"),
+    _plain(25, 60, "ntu25", "NTU RGB+D"),
+    _plus(2),
+    _plus(4),
 )
 
 

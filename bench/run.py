@@ -2,9 +2,14 @@
 
     python bench/run.py [--duration 20] [--threads 2] [--case NAME] [--no-torch-compile]
 
-Contenders: PyTorch eager, torch.compile, the plain export of the unmodified network on ONNX Runtime,
-ours.  Each runs alone in its process, bound to the same cores; rounds are interleaved.  A large matrix
-product on the same runtime tells what the machine can do at best, and so the floor of each network.
+Contenders: PyTorch eager, torch.compile in float32 and bfloat16, the plain export of the unmodified
+network on ONNX Runtime, and ours: FP32 on both runtimes, BF16 on OpenVINO, INT8 on ONNX Runtime; of
+several persons also the form that leaves absent ones out, with one present.  Each runs alone in its
+process, bound to the same cores; rounds are interleaved.  A large matrix product on the same runtime
+tells what the machine can do at best, and so the floor of each network.
+
+Weights are random and INT8 is calibrated on noise: speed depends on neither.  What INT8 costs in
+accuracy is measured on trained networks (bench/precision.py).
 """
 
 from __future__ import annotations
@@ -13,55 +18,71 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import onnx
 from networks import CASES, Case, write_checkpoint
-from onnx import TensorProto, helper, numpy_helper
 
+from stgcn_deploy import api
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.load import load_checkpoint
 from stgcn_deploy.exporter.contenders import checkpoint_contenders
 from stgcn_deploy.files import write_text
-from stgcn_deploy.measure.bench import BenchReport, Contender, Row, model_contender, run_bench
+from stgcn_deploy.measure.bench import BenchReport, Contender, Row, run_bench
+from stgcn_deploy.measure.contenders import bundle_contenders
+from stgcn_deploy.measure.peak import peak_contender
 from stgcn_deploy.measure.plots import plot_bench
 from stgcn_deploy.measure.report import bench_markdown
 from stgcn_deploy.models.families import count_macs
 
 HERE = Path(__file__).parent
-PEAK = 1536
-PLAIN, OURS = "plain export", "ours"
+PLAIN = "plain export"
 
 
-def peak_contender(folder: Path, threads: int) -> Contender:
-    """One (1536, 1536) x (1536, 1536) product in ONNX Runtime: the machine's fp32 rate in practice."""
-    weight = np.random.default_rng(0).normal(0, 1, (PEAK, PEAK)).astype(np.float32)
-    shape = [PEAK, PEAK]
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["input", "weight"], ["output"])],
-        "peak",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    path = folder / "peak.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    onnx.save(model, str(path))
-    return model_contender(
-        "matrix product (the machine's rate)",
-        str(path),
-        backend="onnxruntime",
-        shapes={"input": shape},
-        batch=1,
-        threads=threads,
-        macs=PEAK**3,
-    )
+def say(text: str) -> None:
+    """Progress."""
+    print(f"  {text}", file=sys.stderr)
 
 
-def row_named(report: BenchReport, start: str) -> Row:
-    """The row whose name begins with `start`."""
-    return next(row for row in report.rows if row.name.startswith(start))
+def named(contender: Contender, name: str) -> Contender:
+    """The same under a name for the report."""
+    return replace(contender, name=name)
+
+
+def ours(case: Case, checkpoint: Path, folder: Path, threads: int) -> list[Contender]:
+    """Our bundles of a case, beside the FP32 one on ONNX Runtime."""
+    size = {"frames": case.frames, "persons": case.persons}
+    options = {"graph_form": "aggregate", "verify": False, **size}
+    api.export(checkpoint, folder / "fp32", **options)
+    made = [("fp32", "openvino", "fp32", None)]
+    for kind, target in (("bf16", "openvino"), ("int8", "onnxruntime"), ("int8", "openvino")):
+        name = f"{kind}-{target}"
+        say(f"quantising {name}")
+        api.quantize(
+            folder / "fp32",
+            folder / name,
+            to=kind,
+            target=target,
+            samples=16,
+            gate=False,
+            noise_calibration=kind == "int8",
+            latency=False,
+        )
+        made.append((name, target, kind, None))
+    if case.persons > 1:
+        api.export(checkpoint, folder / "skip", skip_absent=True, **options)
+        made.append(
+            ("skip", "onnxruntime", f"fp32, absent persons left out, 1 of {case.persons}", 1)
+        )
+        api.export(checkpoint, folder / "alone", **{**options, "persons": 1})
+        made.append(("alone", "onnxruntime", f"fp32, M=1 instead of {case.persons}", None))
+    return [
+        named(
+            bundle_contenders(folder / name, backend, (1,), threads, present)[0],
+            f"ours {title} on {backend}",
+        )
+        for name, backend, title, present in made
+    ]
 
 
 def measure(case: Case, arguments: argparse.Namespace) -> tuple[BenchReport, Row]:
@@ -78,40 +99,70 @@ def measure(case: Case, arguments: argparse.Namespace) -> tuple[BenchReport, Row
             threads=arguments.threads,
             compiled=arguments.torch_compile,
         )
+        compiled = [one for one in contenders if one.name == "torch.compile"]
+        contenders += [
+            replace(one, name="torch.compile bf16", options={**one.options, "mode": "compile-bf16"})
+            for one in compiled
+        ]
+        contenders += ours(case, path, folder, arguments.threads)
         report = run_bench(
             [*contenders, peak_contender(folder, arguments.threads)],
             duration=arguments.duration,
             rounds=arguments.rounds,
-            progress=lambda text: print(f"  {text}", file=sys.stderr),
+            progress=say,
         )
     peak = report.rows[-1]
     return BenchReport(report.rows[:-1], report.environment, report.rounds), peak
 
 
+def median(report: BenchReport, start: str, end: str = "") -> float | None:
+    """Median ms of the first row whose name begins and ends so; None where there is none."""
+    for row in report.rows:
+        if row.name.startswith(start) and row.name.endswith(end) and not row.error:
+            return row.percentile(50)
+    return None
+
+
 def verdicts(case: Case, report: BenchReport, peak: Row) -> list[str]:
     """What the numbers say, in sentences made from them."""
-    ours, plain = row_named(report, OURS), row_named(report, PLAIN)
-    eager = row_named(report, "PyTorch eager")
+    plain, fp32 = median(report, PLAIN), median(report, "ours (")
+    assert plain is not None
+    assert fp32 is not None
     least = count_macs(case.spec, frames=case.frames, persons=case.persons, aggregate=True)
     floor = least / peak.gmacs_per_s / 1e6
+    best = min(time for time in (fp32, median(report, "ours fp32 on openvino")) if time)
+    chosen = {
+        "FP32, the better runtime": best,
+        "BF16 on OpenVINO": median(report, "ours bf16"),
+        "INT8 on ONNX Runtime": median(report, "ours int8", "onnxruntime"),
+        "INT8 on OpenVINO": median(report, "ours int8", "openvino"),
+    }
+    others = {
+        "the plain export": plain,
+        "PyTorch eager": median(report, "PyTorch eager"),
+        "torch.compile": median(report, "torch.compile"),
+        "torch.compile bf16": median(report, "torch.compile bf16"),
+    }
+    known = {name: time for name, time in others.items() if time}
     lines = [
-        f"- ours against the plain export: **{plain.percentile(50) / ours.percentile(50):.2f}x**; "
-        f"against PyTorch eager: **{eager.percentile(50) / ours.percentile(50):.2f}x**",
+        "| ours | median ms | " + " | ".join(f"against {name}" for name in known) + " |",
+        "|---|---:|" + "---:|" * len(known),
     ]
-    compiled = [
-        row for row in report.rows if row.name.startswith("torch.compile") and not row.error
+    for name, time in chosen.items():
+        if time:
+            ratios = " | ".join(f"**{other / time:.2f}x**" for other in known.values())
+            lines.append(f"| {name} | {time:.1f} | {ratios} |")
+    lines += [
+        "",
+        f"- floor of FP32: {least / 1e9:.2f} GMAC at the {peak.gmacs_per_s:.0f} GMAC/s of a large matrix "
+        f"product here = {floor:.1f} ms; ours takes {best:.1f} ms, {floor / best:.0%} of that rate",
     ]
-    if compiled:
-        ratio = compiled[0].percentile(50) / ours.percentile(50)
-        lines.append(f"- against torch.compile: **{ratio:.2f}x**")
-    lines.append(
-        f"- plain export against PyTorch eager: {eager.percentile(50) / plain.percentile(50):.2f}x"
-    )
-    lines.append(
-        f"- floor: {least / 1e9:.2f} GMAC at the {peak.gmacs_per_s:.0f} GMAC/s of a large matrix "
-        f"product here = {floor:.1f} ms; ours takes {ours.percentile(50):.1f} ms, "
-        f"{floor / ours.percentile(50):.0%} of the machine's rate"
-    )
+    one, alone = median(report, "ours fp32, absent"), median(report, "ours fp32, M=1")
+    if one and alone:
+        lines.append(
+            f"- one person present of {case.persons}: {one:.1f} ms, **{one / alone:.2f}x** the time of "
+            f"M=1; all {case.persons} take {fp32:.1f} ms"
+        )
     return lines
 
 

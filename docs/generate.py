@@ -66,6 +66,7 @@ MEANINGS = {
     "clip.channels": "C",
     "clip.dynamic": "open axes, each with the range that was verified",
     "clip.fps": "frames per second in training, where `--fps` or the config said so",
+    "clip.skips_absent": "whether only occupied person slots run (`--skip-absent`)",
     "contract": "what the numbers of a clip must be",
     "contract.preprocessing": "how the training codebase makes them, in words",
     "contract.steps": "the same as steps that `--raw` takes; empty where they are not known",
@@ -360,7 +361,8 @@ def part_speed() -> str:
 
     titles = {case.name: case.title for case in CASES}
     raw = json.loads(RAW.read_text(encoding="utf-8"))
-    parts = [_speed_case(titles.get(name, name), report) for name, report in raw.items()]
+    first, *others = raw
+    parts = [_speed_case(titles.get(first, first), raw[first])]
     facts = next(iter(raw.values()))
     threads = facts["rows"][0]["threads"]
     versions = ", ".join(
@@ -373,7 +375,7 @@ def part_speed() -> str:
         f"its process; {facts['rounds']} rounds, interleaved. Medians of one call."
     )
     report = RAW.with_name("report.md")
-    more = " [Full report](/bench/report.md)." if report.is_file() else ""
+    more = f" [{len(others)} more networks](/bench/report.md)." if report.is_file() else ""
     return "\n\n".join([*parts, note + more])
 
 
@@ -571,9 +573,11 @@ def part_api() -> str:
     from stgcn_deploy.exporter.build import Exported
     from stgcn_deploy.measure.accuracy import AccuracyReport
     from stgcn_deploy.measure.bench import BenchReport
+    from stgcn_deploy.measure.comparison import Comparison
     from stgcn_deploy.measure.evaluation import Evaluation
     from stgcn_deploy.measure.evaluation import Row as Judged
     from stgcn_deploy.measure.parity import ParityReport
+    from stgcn_deploy.measure.sweep import Sweep
     from stgcn_deploy.measure.verify import VerifyReport
     from stgcn_deploy.runtime import Action, Model, Prediction
     from stgcn_deploy.skeleton.windows import Fit
@@ -590,7 +594,7 @@ def part_api() -> str:
     functions = [_function(n, f) for n, f in public.items() if inspect.isfunction(f)]
     results = (
         Model, Prediction, Action, Exported, VerifyReport, ParityReport, BenchReport, Evaluation,
-        Judged, AccuracyReport, ReadOptions,
+        Judged, Comparison, Sweep, AccuracyReport, ReadOptions,
     )  # fmt: skip
     parts = [*functions, "## Names in the signatures\n\n" + fenced(named), *map(_class, results)]
     return "\n\n".join(parts)

@@ -18,6 +18,7 @@ _PUBLIC = {
     "Model": "stgcn_deploy.runtime",
     "StgcnError": "stgcn_deploy.errors",
     "bench": "stgcn_deploy.api",
+    "compare": "stgcn_deploy.api",
     "data_bins_score": "stgcn_deploy.api",
     "data_bins_write": "stgcn_deploy.api",
     "data_convert": "stgcn_deploy.api",
@@ -31,6 +32,9 @@ _PUBLIC = {
     "layouts": "stgcn_deploy.api",
     "load": "stgcn_deploy.api",
     "predict": "stgcn_deploy.api",
+    "profile": "stgcn_deploy.api",
+    "tune": "stgcn_deploy.api",
+    "quantize": "stgcn_deploy.api",
     "verify": "stgcn_deploy.api",
 }
 

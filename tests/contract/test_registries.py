@@ -17,6 +17,7 @@ from stgcn_deploy.cli.main import COMMANDS
 from stgcn_deploy.data.formats import FORMATS
 from stgcn_deploy.errors import UnknownNameError
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, PRESETS
+from stgcn_deploy.measure.profilers import PROFILERS
 from stgcn_deploy.measure.tolerances import TOLERANCES
 from stgcn_deploy.models.families import FAMILIES
 from stgcn_deploy.models.graphforms import GRAPH_FORMS
@@ -29,11 +30,15 @@ REGISTRIES = {
     "data format": FORMATS,
     "family": FAMILIES,
     "layout": LAYOUTS,
+    "profiler": PROFILERS,
 }
 MEMBERS = [(kind, name) for kind, table in REGISTRIES.items() for name in table]
 # Folder of each table, and the files in it that are no members.
 FOLDERS = {
-    "backend": ("backends", {"base", "registry", "inspect_onnx"}),
+    "backend": (
+        "backends",
+        {"base", "registry", "inspect_onnx", "openvino_probe", "tap", "telemetry"},
+    ),
     "layout": ("skeleton/layouts", set()),
     # Parts that several formats share, or that one is made of.
     "data format": (
@@ -51,6 +56,7 @@ FOLDERS = {
             "graphforms",
             "msg3d_parts",
             "network",
+            "persons",
             "shape",
             "spec",
             "streams",
@@ -114,6 +120,7 @@ def test_no_registry_is_forgotten_here() -> None:
         "backends/registry.py",
         "checkpoints/codebases.py",
         "data/formats/__init__.py",
+        "measure/profilers/__init__.py",
         "models/families.py",
         "skeleton/layouts/__init__.py",
     } | {user for user in users if user == "registry.py"}

@@ -69,6 +69,7 @@ def place(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     folder = tmp_path / "here"
     shutil.copytree(world, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "run_bench", quick_bench)
     monkeypatch.setattr(bench, "run_bench", quick_bench)
     threads = torch.get_num_threads()

@@ -94,7 +94,7 @@ def make_world(folder: Path) -> None:
     (folder / "mpii16.toml").write_text(toml_layout(), encoding="utf-8")
     (folder / "labels.txt").write_text("walk\nrun\nsit\nstand\nfall\n", encoding="utf-8")
     save_network(folder / "models" / "walks.pth")
-    recordings(folder / "walks.pkl")
+    recordings(folder / "walks.pkl", 40)
     prepared_pair(folder)
     clip = np.random.default_rng(0).normal(0, 0.3, (1, 150, 33, 3)).astype(np.float32)
     np.save(folder / "clip.npy", clip)

@@ -33,8 +33,12 @@ CLI_ONLY = {
     "inspect": {"as_json"},
     "export": {"as_json"},
     "verify": {"as_json"},
+    "quantize": {"as_json", "plot", *READ},
     "bench": {"as_json", "csv", "plot", "raw", "force"},
+    "tune": {"as_json", "plot", "raw", "force"},
+    "compare": {"as_json", "csv", "plot", "force", *READ},
     "predict": {"as_json"},
+    "profile": {"as_json", "plot", "trace", "force"},
     "doctor": {"as_json"},
     "layouts": {"as_json"},
     "eval": {"as_json", "confusion", "save_scores", "per_class", "force", *READ},
@@ -46,9 +50,11 @@ CLI_ONLY = {
     "data synth": {"as_json"},
 }
 # Parameters that are text on a command line; their defaults mean the same.
-TEXT = {("bench", "batch"), ("export", "strides"), ("eval", "topk")}
+TEXT = {("bench", "batch"), ("export", "strides"), ("eval", "topk")} | {
+    ("tune", name) for name in ("batch", "threads", "instances")
+}
 # Options that may be given several times; none of them is None to the parser.
-REPEATED = {("export", "stream"), ("eval", "backend")}
+REPEATED = {("export", "stream"), ("eval", "backend"), ("tune", "backend"), ("compare", "backend")}
 USUAL = {("eval", "backend"): ("onnxruntime",)}
 SMALL = ("--frames", "20", "--persons", "2", "--graph-form", "aggregate")
 

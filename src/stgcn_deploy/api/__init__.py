@@ -7,14 +7,19 @@ and work on a device that has only the run half.
 from stgcn_deploy.api.bins import data_bins_score, data_bins_write
 from stgcn_deploy.api.bundle import bench, predict, verify
 from stgcn_deploy.api.checkpoint import export, inspect
+from stgcn_deploy.api.comparison import compare
 from stgcn_deploy.api.evaluation import evaluate
 from stgcn_deploy.api.knowledge import doctor, layouts
+from stgcn_deploy.api.profiling import profile
+from stgcn_deploy.api.quantization import quantize
 from stgcn_deploy.api.recordings import data_convert, data_info, data_plot, data_synth
-from stgcn_deploy.runtime import Model, load
+from stgcn_deploy.api.tuning import load, tune
+from stgcn_deploy.runtime import Model
 
 __all__ = [
     "Model",
     "bench",
+    "compare",
     "data_bins_score",
     "data_bins_write",
     "data_convert",
@@ -28,5 +33,8 @@ __all__ = [
     "layouts",
     "load",
     "predict",
+    "profile",
+    "tune",
+    "quantize",
     "verify",
 ]

@@ -147,6 +147,7 @@ def bench(
     persons: int | None = None,
     frames: int | None = None,
     config: str | Path | None = None,
+    present: int | None = None,
     progress: Progress = quiet,
 ) -> BenchReport:
     """Time bundles and checkpoints against each other.
@@ -160,6 +161,7 @@ def bench(
         duration: seconds for each contender, over all rounds.
         persons, frames, config: as for export, for checkpoints.
         torch_compile: torch.compile among the contenders (it needs a C++ compiler, and minutes).
+        present: of bundles, how many person slots of the random clips are occupied; by default all.
 
     Raises:
         StgcnError: nothing could be timed, or a target cannot be read.
@@ -175,8 +177,13 @@ def bench(
         contenders = []
         for number, target in enumerate(map(Path, targets)):
             if is_bundle(target):
-                contenders += bundle_contenders(target, backend, batch, threads)
+                contenders += bundle_contenders(target, backend, batch, threads, present)
                 continue
+            if present is not None:
+                raise UsageError(
+                    f"{target} is no bundle, and only bundles can skip absent persons: export it with "
+                    "--skip-absent, or leave out --present."
+                )
             with requires("timing a checkpoint", EXPORT_INSTALL):
                 from stgcn_deploy.exporter.contenders import checkpoint_contenders
             progress(f"exporting {target}")

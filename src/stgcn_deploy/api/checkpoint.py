@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from stgcn_deploy.api.common import (
     Motion,
     Progress,
     Space,
+    command_line,
     is_bundle,
     make_hints,
     open_checkpoint,
@@ -80,6 +79,7 @@ def export(
     opset: int = 18,
     logits: bool = False,
     external_data: bool = False,
+    skip_absent: bool = False,
     labels: str | Path | Sequence[str] | None = None,
     layout: str | None = None,
     fps: float | None = None,
@@ -109,6 +109,7 @@ def export(
         opset: 11 to 20; below 12 there is no Einsum.
         logits: raw scores instead of probabilities.
         external_data: weights in model.onnx.data beside the graph.
+        skip_absent: run only the person slots that hold somebody; same output, less time.
         labels: class names, or a file with one a line.
         layout: name or file of the layout it was trained with, where it is not recognised.
         fps: frames per second of the training clips.
@@ -145,6 +146,7 @@ def export(
         opset=opset,
         logits=logits,
         external_data=external_data,
+        skip_absent=skip_absent,
     )
     if stream and checkpoint is not None and "=" not in "".join(stream):
         # One word beside a CHECKPOINT: what its network was trained on.
@@ -171,15 +173,9 @@ def export(
         labels=_read_labels(labels),
         force=force,
         verify=verify,
-        command=_command_line(),
+        command=command_line(),
         progress=progress,
     )
-
-
-def _command_line() -> str:
-    """How this process was started, without the folders of the user's machine."""
-    shown = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
-    return shlex.join([Path(word).name for word in shown[:1]] + shown[1:])
 
 
 def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -91,3 +93,9 @@ def open_checkpoint(path: str | Path, hints: Hints, config: str | Path | None) -
 
 def is_bundle(path: Path) -> bool:
     return (path / "manifest.json").is_file()
+
+
+def command_line() -> str:
+    """How this process was started, without the folders of the user's machine."""
+    shown = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
+    return shlex.join([Path(word).name for word in shown[:1]] + shown[1:])

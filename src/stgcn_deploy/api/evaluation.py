@@ -14,7 +14,6 @@ from stgcn_deploy.api.common import (
     open_checkpoint,
 )
 from stgcn_deploy.errors import UsageError, requires
-from stgcn_deploy.runtime import load
 
 if TYPE_CHECKING:
     from stgcn_deploy.data.dataset import ReadOptions
@@ -71,6 +70,7 @@ def evaluate(
         StgcnError: a target or a record cannot be used; losing too much is in the report.
     """
     from stgcn_deploy.data.formats import open_dataset
+    from stgcn_deploy.measure.candidates import bundle_candidate
     from stgcn_deploy.measure.evaluation import Choice
     from stgcn_deploy.measure.evaluation import evaluate as run
 
@@ -83,7 +83,7 @@ def evaluate(
     try:
         for target in map(Path, targets):
             if is_bundle(target):
-                candidates += [_bundle(target, name) for name in backend]
+                candidates += [bundle_candidate(target, name) for name in backend]
                 continue
             hints = {"layout": layout, "contract": contract, "persons": persons, "frames": frames}
             candidates.append(_reference(target, config, hints))
@@ -101,23 +101,6 @@ def evaluate(
     finally:
         for one in candidates:
             one.model.close()
-
-
-def _bundle(path: Path, backend: str) -> Candidate:
-    from stgcn_deploy.backends.registry import BACKENDS
-    from stgcn_deploy.bundle import MANIFEST, sha256_of
-    from stgcn_deploy.measure.evaluation import Candidate
-
-    model = load(path, backend=backend)
-    manifest = model.manifest
-    return Candidate(
-        name=str(path),
-        form=f"{backend}, {manifest.graph_form}, {manifest.precision.actual}",
-        # The manifest holds the hashes of all other files.
-        identity=f"{sha256_of(path / MANIFEST)} {backend} {BACKENDS[backend].version()}",
-        model=model,
-        classes=model.labels,
-    )
 
 
 def _reference(

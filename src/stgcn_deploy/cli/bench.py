@@ -30,6 +30,9 @@ def bench(
     persons: Persons = None,
     frames: Frames = None,
     config: Config = None,
+    present: Annotated[
+        int | None, typer.Option(help="Occupied person slots of the random clips; bundles only.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a PNG.")] = None,
     raw: Annotated[
@@ -61,6 +64,7 @@ def bench(
             persons=persons,
             frames=frames,
             config=config,
+            present=present,
             progress=report,
         )
     if csv:

@@ -16,7 +16,7 @@ NUMBER = re.compile(
     r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?"
 )
 
-__all__ = ["counter", "note", "print_json", "print_table", "progress", "say"]
+__all__ = ["counter", "json_text", "note", "print_json", "print_table", "progress", "say"]
 
 # A line of a long run that nobody watches, at most so often.
 LINE_SECONDS = 10.0
@@ -43,9 +43,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def json_text(value: Any) -> str:
+    """Plain values as JSON that every reader takes."""
+    return json.dumps(_finite(value), indent=1)
+
+
 def print_json(value: Any) -> None:
     """The result as JSON."""
-    say(json.dumps(_finite(value), indent=1))
+    say(json_text(value))
 
 
 def print_table(

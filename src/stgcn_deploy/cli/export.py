@@ -49,6 +49,9 @@ def export(
     external_data: Annotated[
         bool, typer.Option("--external-data", help="Weights in a file beside the graph.")
     ] = False,
+    skip_absent: Annotated[
+        bool, typer.Option(help="Run only person slots that hold somebody; same output.")
+    ] = False,
     labels: Annotated[Path | None, typer.Option(help="Class names, one a line.")] = None,
     layout: LayoutName = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second in training.")] = None,
@@ -91,6 +94,7 @@ def export(
             opset=opset,
             logits=logits,
             external_data=external_data,
+            skip_absent=skip_absent,
             labels=labels,
             layout=layout,
             fps=fps,

@@ -23,6 +23,8 @@ Count = Callable[[int, int], None]
 # So many problems are told, the others counted; of sizes and frame rates so many are listed.
 MOST_PROBLEMS = 20
 MOST_LISTED = 5
+# Numbers that are looked at in one piece: a long recording costs little more than itself.
+AT_ONCE = 1 << 20
 
 
 @dataclass
@@ -79,16 +81,23 @@ class _Sums:
         self.rates[one.fps] += 1
         self.sizes[one.image_size] += 1
         self.raw += one.is_raw
-        finite = np.isfinite(clip)
         self.numbers += clip.size
-        self.not_finite += clip.size - int(finite.sum())
         # A third channel that is not known to be a score is taken for a coordinate.
         scored = one.image_size is not None or (layout is not None and layout.dimensions == 2)
-        present = present_joints(clip.astype(np.float64), metric=channels > 2 and not scored)
+        step = max(1, AT_ONCE // max(1, persons * joints * channels))
+        for start in range(0, max(1, frames), step):
+            self._add_frames(clip[:, start : start + step], metric=channels > 2 and not scored)
+
+    def _add_frames(self, clip: NDArray[Any], *, metric: bool) -> None:
+        """Some frames of a recording."""
+        self.not_finite += clip.size - int(np.isfinite(clip).sum())
+        # Some NaN of damaged files cannot be cast in silence.
+        with np.errstate(invalid="ignore"):
+            present = present_joints(clip.astype(np.float64), metric=metric)
         there = present.any(axis=2)
-        self.frames += frames
-        self.empty_frames += frames - int(there.any(axis=0).sum())
-        self.joints += int(there.sum()) * joints
+        self.frames += clip.shape[1]
+        self.empty_frames += clip.shape[1] - int(there.any(axis=0).sum())
+        self.joints += int(there.sum()) * clip.shape[2]
         self.missing += int((~present[there]).sum())
         self._add_values(clip[present])
 

@@ -65,6 +65,11 @@ def read_header(what: str, file: IO[bytes]) -> NpyHeader:
         if version not in VERSIONS:
             raise ValueError(f"its version is {version}.")
         first = version == (1, 0)
+        at, size = file.tell(), 2 if first else 4
+        # numpy makes room for as much as this says before it looks at it.
+        if int.from_bytes(file.read(size), "little") > MAX_HEADER:
+            raise ValueError(f"its header would be longer than {MAX_HEADER} bytes.")
+        file.seek(at)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         with warnings.catch_warnings():
             # Python 2 wrote 3L for 3; numpy reads it and says so, at length.

@@ -64,7 +64,7 @@ def as_clip(what: str, value: Any) -> NDArray[np.float32]:
             "(M, T, V, C)."
         )
     # What float32 cannot hold becomes infinite, and is refused with the other such values.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         clip = found.astype(np.float32)
     if clip.ndim == 3:
         clip = clip[None]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,12 @@ __all__ = ["builds_arrays", "load_pickle"]
 
 MAX_BYTES = 8 << 30
 MAX_AXES = 32
+# Of containers: annotations nest five deep, and write an item in no less than a byte.
+MAX_DEPTH = 64
+MOST_ITEMS, MOST_ITEMS_PER_BYTE = 10_000, 8
+# Python refuses to write out whole numbers of more than 4,300 digits.
+MAX_BITS = 4096
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _NUMPY_NAMES = {"_reconstruct", "scalar", "ndarray", "dtype", "_frombuffer"}
 _NUMPY_MODULES = {
     "numpy", "numpy.core.multiarray", "numpy._core.multiarray",
@@ -124,6 +132,23 @@ def _bytearray(data: Any = b"", code: Any = "latin1") -> bytearray:
     return bytearray(_bytes(data))
 
 
+def _plain_key(key: Any) -> Any:
+    """A key, or what is in a set; the hash of tuples that hold each other would not end."""
+    if isinstance(key, _CONTAINERS) and any(isinstance(one, _CONTAINERS) for one in key):
+        raise TypeError("a key of containers in containers")
+    return key
+
+
+def _set_of(items: Any = ()) -> set[Any]:
+    """The builtin."""
+    return {_plain_key(one) for one in items}
+
+
+def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+    """collections', of pairs."""
+    return OrderedDict((_plain_key(key), value) for key, value in items)
+
+
 _BUILDERS: dict[str, Any] = {
     "_reconstruct": _reconstruct,
     "scalar": _scalar,
@@ -133,18 +158,84 @@ _BUILDERS: dict[str, Any] = {
     "encode": _encode,
     "bytearray": _bytearray,
     "bytes": lambda data=b"": _bytes(data),
-    "set": set,
-    "frozenset": frozenset,
+    "set": _set_of,
+    "frozenset": lambda items=(): frozenset(_set_of(items)),
     "slice": slice,
     "complex": complex,
     "tuple": tuple,
-    "OrderedDict": OrderedDict,
+    "OrderedDict": _ordered,
 }
+
+
+class _Bytes:
+    """A file that gives no more than it has, before memory is taken for what a pickle says follows."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._size = size
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        """At most so many bytes."""
+        return self._file.read(max(0, min(count, self._size - self._file.tell())))
 
 
 # The unpickler written in Python: its memo is a dict, while C's is an array as long as the largest
 # index in the file, which seven bytes can make fill the memory.
 class _Unpickler(pickle._Unpickler):  # noqa: SLF001
+    # By opcode; the stubs of pickle have none of it.
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch}  # noqa: SLF001
+    stack: list[Any]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
+
+    def load_bytearray8(self) -> None:
+        """As the original, but the bytes are read before there is room for them."""
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.stack.append(bytearray(self.read(count)))
+
+    def load_setitem(self) -> None:
+        """Of one item."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key, value])
+
+    def load_setitems(self) -> None:
+        """Of many."""
+        self._set(self.pop_mark())
+
+    def load_dict(self) -> None:
+        """Of protocol 0."""
+        items = self.pop_mark()
+        self.stack.append({})
+        self._set(items)
+
+    def _set(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict):
+            raise TypeError(f"items of a {type(target).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[_plain_key(key)] = value
+
+    def load_additems(self) -> None:
+        """Into a set."""
+        items = self.pop_mark()
+        self.stack[-1].update(_set_of(items))
+
+    def load_frozenset(self) -> None:
+        """Of protocol 4."""
+        items = self.pop_mark()
+        self.stack.append(frozenset(_set_of(items)))
+
+    for _code, _load in (
+        (pickle.BYTEARRAY8, load_bytearray8),
+        (pickle.SETITEM, load_setitem),
+        (pickle.SETITEMS, load_setitems),
+        (pickle.DICT, load_dict),
+        (pickle.ADDITEMS, load_additems),
+        (pickle.FROZENSET, load_frozenset),
+    ):
+        dispatch[_code[0]] = _load
+
     def find_class(self, module: str, name: str) -> Any:
         """Only what rebuilds numpy arrays."""
         if builds_arrays(module, name) or (module, name) in _BYTES:
@@ -170,7 +261,8 @@ def load_pickle(path: Path) -> Any:
         raise FileUnreadableError(f"{path} exceeds {MAX_BYTES >> 30} GiB.")
     try:
         with path.open("rb") as file:
-            return _Unpickler(file, encoding="latin1").load()
+            found = _Unpickler(_Bytes(file, size), encoding="latin1").load()
+        _check_tree(found, size)
     except UnsafeFileError as error:
         raise UnsafeFileError(f"{path}: {error}") from None
     except OSError as error:
@@ -179,3 +271,37 @@ def load_pickle(path: Path) -> Any:
         raise FileUnreadableError(
             f"{path} is no complete pickle ({type(error).__name__}: {error}); copy it again."
         ) from None
+    return found
+
+
+def _check_tree(value: Any, size: int) -> None:
+    """That containers are no deeper and, written out, no larger than a file of `size` bytes makes them.
+
+    A pickle may hold one thing many times by name, and things that hold themselves: what then goes
+    through it would not end.
+
+    Raises:
+        ValueError: they are.
+    """
+    most = MOST_ITEMS + MOST_ITEMS_PER_BYTE * size
+    counts: dict[int, int] = {}
+    # (container, its depth, whether its items are counted); those above it are in `above`.
+    todo, above = [(value, 0, False)], set()
+    while todo:
+        one, depth, done = todo.pop()
+        if isinstance(one, int) and one.bit_length() > MAX_BITS:
+            raise ValueError(f"a number of {one.bit_length()} bits")
+        if not isinstance(one, _CONTAINERS) or (id(one) in counts and not done):
+            continue
+        items = [*one.keys(), *one.values()] if isinstance(one, dict) else one
+        if done:
+            above.discard(id(one))
+            counts[id(one)] = 1 + sum(counts.get(id(item), 1) for item in items)
+            if counts[id(one)] > most:
+                raise ValueError("it unfolds to more than its size allows")
+            continue
+        if id(one) in above or depth > MAX_DEPTH:
+            raise ValueError(f"containers in each other, deeper than {MAX_DEPTH}")
+        above.add(id(one))
+        todo.append((one, depth, True))
+        todo.extend((item, depth + 1, False) for item in items)

@@ -11,7 +11,10 @@ __all__ = ["main"]
 
 
 def prepare_torch(options: dict[str, Any]) -> Callable[[], object]:
-    """Random inputs of `shapes` through the reference form; `mode` is "eager" or "compile"."""
+    """Random inputs of `shapes` through the reference form.
+
+    `mode` is "eager", "compile" or "compile-bf16" (autocast around the compiled network).
+    """
     import torch
 
     from stgcn_deploy.checkpoints.load import load_checkpoint
@@ -20,10 +23,14 @@ def prepare_torch(options: dict[str, Any]) -> Callable[[], object]:
     network = load_checkpoint(options["checkpoint"]).network
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(shape, generator=generator) for shape in options["shapes"].values()]
-    run = torch.compile(network) if options["mode"] == "compile" else network
+    mode = options["mode"]
+    run = torch.compile(network) if mode.startswith("compile") else network
 
     def call() -> object:
-        with torch.inference_mode():
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=mode.endswith("bf16")),
+        ):
             return run(*inputs)
 
     return call

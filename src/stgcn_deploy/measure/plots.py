@@ -25,9 +25,18 @@ from stgcn_deploy.measure.report import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_bench"]
+__all__ = [
+    "FADED",
+    "FIRST",
+    "INK",
+    "OTHER",
+    "SOFT",
+    "plain_text",
+    "plot_bench",
+    "short_text",
+]
 
-_FIRST, _OTHER, _FADED, _INK, _SOFT = "#8b95a5", "#3b78e7", "#9aa1ab", "#1d2430", "#5d6673"
+FIRST, OTHER, FADED, INK, SOFT = "#8b95a5", "#3b78e7", "#9aa1ab", "#1d2430", "#5d6673"
 _BAR = 0.62
 _TEXT_ROOM = 1.40  # of the axis beyond its last value: ratio and throughput stand there
 
@@ -59,13 +68,13 @@ def plot_bench(report: BenchReport, path: Path, *, force: bool = False) -> Path:
     axes[-1].set_xlabel(
         "latency of one call, ms.   Bar: median.   Whisker: up to the 90th percentile.   "
         "Dots: single calls.",
-        fontsize=8, color=_SOFT, labelpad=8, loc="left",
+        fontsize=8, color=SOFT, labelpad=8, loc="left",
     )  # fmt: skip
     cpu = str(report.environment.get("cpu", "unknown CPU"))
     left = 0.25
     figure.text(
-        left / 9.6, 1 - 0.2 / height, f"{_short(cpu, 60)}, {threads_text(report.rows)}",
-        fontsize=12, fontweight="bold", color=_INK, va="top",
+        left / 9.6, 1 - 0.2 / height, f"{short_text(cpu, 60)}, {threads_text(report.rows)}",
+        fontsize=12, fontweight="bold", color=INK, va="top",
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.42 / height), h_pad=1.2)
     with fresh_file(path, force=force) as partial:
@@ -73,18 +82,19 @@ def plot_bench(report: BenchReport, path: Path, *, force: bool = False) -> Path:
     return path
 
 
-def _short(text: str, width: int) -> str:
+def short_text(text: str, width: int) -> str:
+    """Text on one line of at most so many letters."""
     return textwrap.shorten(" ".join(text.split()), width, placeholder="…") or text[:width]
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Matplotlib reads a pair of dollar signs as mathematics."""
     return text.replace("$", r"\$")
 
 
 def _name(name: str) -> str:
     lines = textwrap.wrap(" ".join(name.split()), 30) or [""]
-    return _plain("\n".join(lines[:2]) + ("…" if len(lines) > 2 else ""))
+    return plain_text("\n".join(lines[:2]) + ("…" if len(lines) > 2 else ""))
 
 
 def _panel(ax: Axes, rows: Sequence[Row], title: str) -> None:
@@ -95,15 +105,15 @@ def _panel(ax: Axes, rows: Sequence[Row], title: str) -> None:
         reason = failure(row)
         if reason is not None:
             ax.text(
-                0.006 * limit, place, f"failed: {_plain(_short(reason, 90))}",
-                va="center", fontsize=8, style="italic", color=_FADED,
+                0.006 * limit, place, f"failed: {plain_text(short_text(reason, 90))}",
+                va="center", fontsize=8, style="italic", color=FADED,
             )  # fmt: skip
             continue
-        beyond += _bar(ax, place, row, limit, _FIRST if place == 0 else _OTHER)
+        beyond += _bar(ax, place, row, limit, FIRST if place == 0 else OTHER)
         texts = (
-            (ratio_text(speedup(row, first)), 44, 9.5, "bold", _INK),
-            (f"{number_text(row.percentile(50))} ms", 92, 8, "normal", _SOFT),
-            (f"{number_text(row.clips_per_s)} clips/s", 148, 8, "normal", _SOFT),
+            (ratio_text(speedup(row, first)), 44, 9.5, "bold", INK),
+            (f"{number_text(row.percentile(50))} ms", 92, 8, "normal", SOFT),
+            (f"{number_text(row.clips_per_s)} clips/s", 148, 8, "normal", SOFT),
         )
         for text, end, size, weight, colour in texts:
             ax.annotate(
@@ -114,10 +124,10 @@ def _panel(ax: Axes, rows: Sequence[Row], title: str) -> None:
     ax.set_ylim(len(rows) - 0.45, -0.55)
     ax.set_yticks(range(len(rows)), [_name(row.name) for row in rows], fontsize=8.5)
     for label, row in zip(ax.get_yticklabels(), rows, strict=True):
-        label.set_color(_INK if failure(row) is None else _FADED)
+        label.set_color(INK if failure(row) is None else FADED)
     calls = "1 slower call lies" if beyond == 1 else f"{beyond} slower calls lie"
     left_out = f"   ({calls} beyond the axis)" if beyond else ""
-    ax.set_title(title + left_out, loc="left", fontsize=9.5, color=_SOFT)
+    ax.set_title(title + left_out, loc="left", fontsize=9.5, color=SOFT)
     _dress(ax, limit)
 
 
@@ -131,8 +141,8 @@ def _bar(ax: Axes, place: int, row: Row, limit: float, fill: str) -> int:
     spread = (np.arange(len(inside)) * 0.618034 % 1 - 0.5) * _BAR * 0.8
     # Thousands of dots may show where they crowd, and must not hide the bar's end.
     alpha = float(np.clip(1.7 / np.sqrt(len(samples)), 0.02, 0.25))
-    ax.scatter(inside, place + spread, s=5, color=_INK, alpha=alpha, linewidth=0, zorder=3)
-    for colour, width in (("white", 3.2), (_INK, 1.3)):  # a white rim sets it off the dots
+    ax.scatter(inside, place + spread, s=5, color=INK, alpha=alpha, linewidth=0, zorder=3)
+    for colour, width in (("white", 3.2), (INK, 1.3)):  # a white rim sets it off the dots
         ax.errorbar(
             p50, place, xerr=[[0.0], [max(0.0, p90 - p50)]],
             color=colour, elinewidth=width, capsize=3.5, capthick=width, zorder=4,
@@ -147,7 +157,7 @@ def _dress(ax: Axes, limit: float) -> None:
     ax.grid(axis="x", color="#e3e6ea", linewidth=0.8, zorder=0)
     ax.set_axisbelow(True)
     ax.tick_params(axis="both", length=0)
-    ax.tick_params(axis="x", labelsize=8, labelcolor=_SOFT)
+    ax.tick_params(axis="x", labelsize=8, labelcolor=SOFT)
     for name in ("top", "right", "bottom"):
         ax.spines[name].set_visible(False)
     ax.spines["left"].set_color("#b9c0c9")

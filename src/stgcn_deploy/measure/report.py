@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -31,6 +31,7 @@ __all__ = [
     "speedup",
     "threads_text",
     "write_csv",
+    "write_rows",
 ]
 
 NONE, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
@@ -191,6 +192,15 @@ def write_csv(report: BenchReport, path: Path, *, force: bool = False) -> Path:
         if failure(row) is not None:
             facts["clips_per_s"] = float("nan")
         table.append({**facts, "speed": speedup(row, firsts[row.batch])})
+    return write_rows(table, path, force=force)
+
+
+def write_rows(table: Sequence[Mapping[str, object]], path: Path, *, force: bool = False) -> Path:
+    """A table as CSV, its columns named by the first line.
+
+    Raises:
+        OutputExistsError, UsageError: see fresh_file.
+    """
     text = io.StringIO()
     names = list(table[0]) if table else ["name"]
     writer = csv.DictWriter(text, names, lineterminator="\n")

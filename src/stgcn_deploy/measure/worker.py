@@ -1,7 +1,7 @@
 """The child process of a benchmark: one contender alone, driven line by line.
 
     parent -> {"prepare": {...}}            child -> {"ready": {load_ms, ...}} or {"error": text}
-    parent -> {"run": seconds, "least": n}  child -> {"samples_ms": [...]}
+    parent -> {"run": seconds, "least": n}  child -> {"samples_ms": [...], ...}
     parent -> {"stop": true}                child -> {"peak_rss_mb": ...}
 
 Contenders in one process disturb each other: their thread pools spin for a while after each call.
@@ -18,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main", "serve"]
+__all__ = ["main", "prepare_model", "serve", "timed_calls"]
 
 Prepare = Callable[[dict[str, Any]], Callable[[], object]]
+Sample = Callable[[Callable[[], object], float, int], dict[str, Any]]
 WARM_UP_CALLS = 5
 
 
@@ -55,7 +56,8 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _sample(call: Callable[[], object], seconds: float, least: int) -> list[float]:
+def timed_calls(call: Callable[[], object], seconds: float, least: int) -> list[float]:
+    """Milliseconds of each call, for so long and at least so many."""
     samples: list[float] = []
     end = time.perf_counter() + seconds
     while len(samples) < least or time.perf_counter() < end:
@@ -65,8 +67,17 @@ def _sample(call: Callable[[], object], seconds: float, least: int) -> list[floa
     return samples
 
 
-def serve(prepare: Prepare) -> None:
-    """Answer the parent until it says stop; `prepare` turns its first message into a call."""
+def _samples(call: Callable[[], object], seconds: float, least: int) -> dict[str, Any]:
+    return {"samples_ms": timed_calls(call, seconds, least)}
+
+
+def serve(prepare: Prepare, sample: Sample = _samples) -> None:
+    """Answer the parent until it says stop.
+
+    Args:
+        prepare: turns the parent's first message into a call.
+        sample: runs the call for a slice of time; what it returns is the answer.
+    """
     call: Callable[[], object] | None = None
     for line in sys.stdin:
         message = json.loads(line)
@@ -84,14 +95,17 @@ def serve(prepare: Prepare) -> None:
                 return
             _say({"ready": {"load_ms": loaded, "cores": cores}})
         elif "run" in message and call is not None:
-            _say({"samples_ms": _sample(call, message["run"], message["least"])})
+            _say(sample(call, message["run"], message["least"]))
         else:
             _say({"peak_rss_mb": peak_rss_mb()})
             return
 
 
 def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
-    """A model file on a backend, fed random inputs of `shapes`."""
+    """A model file on a backend, fed random inputs of `shapes`.
+
+    "present" of the options, where given: by input, (the axis of its persons, how many are not zero).
+    """
     import numpy as np
 
     from stgcn_deploy.backends.base import OpenOptions
@@ -106,6 +120,8 @@ def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
         name: rng.normal(0, 1, shape).astype(np.float32)
         for name, shape in options["shapes"].items()
     }
+    for name, (axis, present) in options.get("present", {}).items():
+        np.moveaxis(feed[name], axis, 0)[present:] = 0
     return lambda: session.run(feed)
 
 

@@ -231,7 +231,8 @@ def _indices(
     numbers = {_name(one): number for number, one in enumerate(annotations)}
     made = {}
     for split, names in splits.items():
-        if not isinstance(names, (list, tuple, set, np.ndarray)):
+        row = isinstance(names, np.ndarray) and names.ndim
+        if not row and not isinstance(names, (list, tuple, set)):
             raise DataError(f"{path}: split {split!r} is no list of names.")
         missing = [str(name) for name in names if str(name) not in numbers]
         if missing:
@@ -258,7 +259,7 @@ def _floats(where: str, key: str, value: Any) -> NDArray[np.float32]:
         found = np.zeros(0)
     if found.dtype.kind not in "fiu" or not found.size:
         raise ClipError(f"{where}: {key} is no regular array of numbers.")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return found.astype(np.float32)
 
 
