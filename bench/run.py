@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from networks import CASES, Case, write_checkpoint
+from cases import CASES, Case, write_checkpoint
 
 from stgcn_deploy import api
 from stgcn_deploy.checkpoints.base import Hints

@@ -357,7 +357,7 @@ def part_speed() -> str:
     if not RAW.is_file():
         return "No benchmark is recorded in this checkout: run `make bench`."
     sys.path.insert(0, str(ROOT / "bench"))
-    from networks import CASES
+    from cases import CASES
 
     titles = {case.name: case.title for case in CASES}
     raw = json.loads(RAW.read_text(encoding="utf-8"))

@@ -295,6 +295,14 @@ def run(options: argparse.Namespace) -> dict[str, Any] | None:
     torch.set_num_threads(options.threads)
     # Bones of the root are zero, and what trickles back through them costs ten times the time.
     torch.set_flush_denormal(True)
+    try:
+        return trained(options)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def trained(options: argparse.Namespace) -> dict[str, Any] | None:
+    """See run; the place is free and the processor is set."""
     found = material(options)
     made = trainee(options, found)
     settings = plain(recipe(options))

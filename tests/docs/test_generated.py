@@ -156,7 +156,7 @@ def test_the_speed_part_is_made_from_the_raw_samples(
     assert "| torch.compile | failed |  |" in text
     assert "Some CPU, 2 threads, onnxruntime 1.0." in text
     assert "8 rounds" in text
-    assert "Full report" not in text
+    assert "more networks" not in text
 
 
 def test_without_a_benchmark_the_speed_part_says_how_to_make_one(

@@ -36,6 +36,7 @@ def test_there_are_models_to_judge() -> None:
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_every_form_gives_the_same_answer_on_every_jhmdb_clip(path: Path, tmp_path: Path) -> None:
     loaded = load_checkpoint(path, make_hints())
     api.export(path, tmp_path / "bundle", graph_form="aggregate")

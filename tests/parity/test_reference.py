@@ -192,6 +192,7 @@ def test_graph_form_reproduces_the_original_in_onnxruntime(
 
 
 @pytest.mark.parametrize("case", ON_OPENVINO, indirect=True)
+@pytest.mark.slow
 def test_networks_of_each_kind_are_reproduced_in_openvino(case: Case, tmp_path: Path) -> None:
     backend = BACKENDS["openvino"]
     if reason := backend.available():

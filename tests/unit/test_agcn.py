@@ -274,6 +274,7 @@ def test_reference_form_is_the_original_to_the_last_digits(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_one_percent_of_any_tensor_is_seen(kind: str, tmp_path: Path) -> None:
     state = KINDS[kind]()
     found = load(tmp_path, state)

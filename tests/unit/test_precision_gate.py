@@ -149,9 +149,7 @@ def test_blocks_become_float_one_by_one_until_the_budget_is_kept(
         first,
         ["c", "a", "b", "d"],
         lambda blocks: Trial("some", bundle, blocks, 1.0),
-        None,  # type: ignore[arg-type]
-        0.5,
-        lambda _: None,
+        lambda trial: fake(None, trial, 0.5, None),
     )
     assert seen == [0, 1, 2]
     assert made[-1].float_blocks == ("c", "a")
@@ -166,9 +164,24 @@ def test_the_last_block_is_not_given_back(monkeypatch: pytest.MonkeyPatch, world
         first,
         ["a", "b", "c"],
         lambda blocks: Trial("some", bundle, blocks, 1.0),
-        None,  # type: ignore[arg-type]
-        0.5,
-        lambda _: None,
+        lambda trial: fake(None, trial, 0.5, None),
     )
     assert seen == [0, 1, 2]
     assert not any(trial.within for trial in made)
+
+
+def test_a_bundle_that_fails_verification_keeps_no_budget(world: Path) -> None:
+    gate = _gate(world)
+    trial = trial_of(Bundle(world / "int8"), "good")
+    asked: list[Bundle] = []
+
+    def refuses(bundle: Bundle) -> bool:
+        asked.append(bundle)
+        return False
+
+    assert judge(gate, trial, 100.0, lambda _: None).within
+    assert not judge(gate, trial, 100.0, lambda _: None, refuses).within
+    assert asked == [trial.bundle]
+    # One that loses too much is not worth the while.
+    assert not judge(gate, trial, -100.0, lambda _: None, refuses).within
+    assert len(asked) == 1

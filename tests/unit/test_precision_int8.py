@@ -18,7 +18,7 @@ from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.precision.calibration import Calibration, from_data
 from stgcn_deploy.precision.candidates import Maker, golden_of
-from stgcn_deploy.precision.graphs import read_model
+from stgcn_deploy.precision.graphs import Graph, read_model
 from stgcn_deploy.precision.int8 import Quantiser, check_opset
 from stgcn_deploy.precision.recipes import METHODS, RECIPES, Recipe
 from stgcn_deploy.precision.sensitivity import layer_errors, quantised_layers, rank_blocks
@@ -208,3 +208,21 @@ def test_a_fixed_batch_is_calibrated_in_whole_batches(world: Path, tmp_path: Pat
     made.write(tmp_path / "out.onnx")
     assert all(len(case.batch) == 7 for case in golden_of(base, found))
     assert not any(node.name == "" for node in read_model(tmp_path / "out.onnx").graph.node)
+
+
+def test_what_stands_between_quantised_layers_is_quantised_too(
+    world: Path, clips: Calibration, tmp_path: Path
+) -> None:
+    made = _ready(world, clips, tmp_path / "with", VNNI)
+    counts = made.write(tmp_path / "with.onnx")
+    bare = _ready(world, clips, tmp_path / "without", replace(VNNI, between=()))
+    alone = bare.write(tmp_path / "without.onnx")
+    assert made.layers == bare.layers
+    # Sums and ReLU behind quantised layers read and write quantised tensors, or are folded away.
+    assert counts["QuantizeLinear"] > alone["QuantizeLinear"] or counts["Relu"] < alone["Relu"]
+    graph = Graph(read_model(world / "bundle" / "model.onnx"))
+    chosen = graph.between(made.layers, VNNI.between)
+    assert chosen
+    assert not set(chosen) & graph.tail()
+    assert not any("blocks.0/gcn" in name for name in chosen)
+    assert graph.between((), VNNI.between) == ()

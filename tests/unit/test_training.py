@@ -260,6 +260,7 @@ def test_a_topology_that_is_refined_is_trained_too(name: str, tmp_path: Path) ->
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.slow
 def test_the_other_families_are_trained_too(name: str, tmp_path: Path) -> None:
     folder = shared_path("reference")
     spec = importlib.util.spec_from_file_location("reference_rebuild", folder / "rebuild.py")

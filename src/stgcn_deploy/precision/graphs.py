@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,22 @@ class Graph:
             if node.name in names or reached:
                 wanted.update(node.input)
         return found
+
+    def between(self, layers: Collection[str], kinds: Collection[str]) -> tuple[str, ...]:
+        """Names of the operators of these kinds that such layers, or others of them, feed.
+
+        Those behind the last layer with weights are none of them.
+        """
+        tail = self.tail()
+        fed = {out for node in self.model.graph.node if node.name in layers for out in node.output}
+        found = []
+        for node in self.model.graph.node:
+            if node.op_type not in kinds or node.name in tail:
+                continue
+            if any(name in fed for name in node.input):
+                fed.update(node.output)
+                found.append(node.name)
+        return tuple(found)
 
     def counts(self) -> dict[str, int]:
         """Operators, the most frequent first."""

@@ -164,7 +164,7 @@ class Quantiser:
                 save_plain(model, inferred)
                 calibrator = create_calibrator(
                     inferred,
-                    list(self.recipe.op_types),
+                    [*self.recipe.op_types, *self.recipe.between],
                     augmented_model_path=str(self._source.with_name("augmented.onnx")),
                     calibrate_method=kinds[method],
                     extra_options={"symmetric": self.recipe.symmetric},
@@ -212,9 +212,9 @@ class Quantiser:
                     _type(recipe.weights),
                     _type(recipe.activations),
                     self._ranges,
-                    chosen,
+                    [*chosen, *Graph(model).between(chosen, recipe.between)],
                     [],
-                    list(recipe.op_types),
+                    [*recipe.op_types, *recipe.between],
                     self._options(model, chosen),
                 )
                 quantiser.quantize_model()

@@ -112,19 +112,24 @@ def layer_errors(
     """
     float_model, model = read_model(base.model_path), read_model(candidate.model_path)
     known = {node.output[0] for node in model.graph.node}
-    shared = [
-        node
-        for node in float_model.graph.node
-        if node.op_type in WEIGHTED and node.output[0] in known
-    ]
+    relus = {
+        node.input[0]: node.output[0] for node in float_model.graph.node if node.op_type == "Relu"
+    }
+    seen: dict[str, Any] = {}
+    for node in float_model.graph.node:
+        # Where the quantiser lets a ReLU go (its range begins at 0), the layer's output has its name.
+        out = node.output[0] if node.output[0] in known else relus.get(node.output[0])
+        if node.op_type in WEIGHTED and out is not None and out in known:
+            seen[out] = node
+    shared, names = list(seen.values()), list(seen)
     quantised = set(quantised_layers(model))
-    names = [node.output[0] for node in shared]
     signal, noise = np.zeros(len(names)), np.zeros(len(names))
     feeds = [
         base.manifest.feed(one)
         for one in calibration.batches(base.manifest.clip.batch, limit=LAYER_CLIPS)
     ]
-    pairs = zip(_outputs(float_model, names, feeds), _outputs(model, names, feeds), strict=True)
+    plain = [node.output[0] for node in shared]
+    pairs = zip(_outputs(float_model, plain, feeds), _outputs(model, names, feeds), strict=True)
     for wanted, got in pairs:
         for place, (one, two) in enumerate(zip(wanted, got, strict=True)):
             wide = one.astype(np.float64)
