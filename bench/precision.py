@@ -140,8 +140,8 @@ def main() -> None:
         "Written by `python bench/precision.py`; numbers in [precision.json](precision.json). JHMDB-14, "
         "top-1 on each test split, ranges from its training split, default recipes, a budget of 0.5 "
         "points; float blocks were left so to keep it; refused: nothing kept it, and no bundle was "
-        "written (the row has the best that was tried). One record of a split is 0.57 points; a negative "
-        "loss is a gain.",
+        "written (the row has the best that was tried). The choice of float blocks looked at the split "
+        "that it is judged on. One record of a split is 0.57 points; a negative loss is a gain.",
         "",
         *table(results),
         "",
