@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Schedule:
     seed: int
     bf16: bool
     test_every: int
+    optimizer: Literal["sgd", "adamw"] = "sgd"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def _optimizer(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
         {"params": decayed, "weight_decay": schedule.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
+    if schedule.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=schedule.learning_rate)
     return torch.optim.SGD(
         groups, lr=schedule.learning_rate, momentum=schedule.momentum, nesterov=True
     )

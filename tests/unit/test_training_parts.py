@@ -19,6 +19,7 @@ sys.path.append(str(ROOT / "training"))
 augment = importlib.import_module("augment")
 loop = importlib.import_module("loop")
 material = importlib.import_module("material")
+demo = importlib.import_module("demo")
 
 # ---- augmentation ---------------------------------------------------------------------------------
 
@@ -152,3 +153,34 @@ def test_the_learning_rate_goes_up_once_and_down_to_nothing() -> None:
     assert (np.diff(rates[top:]) < 0).all()
     assert rates[0] == pytest.approx(0.004)
     assert rates[-1] < 1e-3
+
+
+# ---- the demonstration model ----------------------------------------------------------------------
+
+
+def test_training_clips_follow_from_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, float]] = []
+    real = demo.iter_dataset
+
+    def watched(count: int, **how: Any) -> Any:
+        asked.append(how)
+        return real(count, **how)
+
+    monkeypatch.setattr(demo, "iter_dataset", watched)
+    first, again, other = demo.drawn(12, 3), demo.drawn(12, 3), demo.drawn(12, 4)
+    assert first.clips.shape == (12, 1, 1, 150, 33, 3)
+    assert first.labels.tolist() == [*range(11), 0]
+    assert np.array_equal(first.clips, again.clips)
+    assert not np.array_equal(first.clips, other.clips)
+    for name, (low, high) in demo.RANGES.items():
+        drawn = [how[name] for how in asked]
+        assert low <= min(drawn) < max(drawn) <= high
+    # Seeds of a data set are small; no clip of the tests is one that was trained on.
+    assert min(how["seed"] for how in asked) > max(demo.VALIDATION_SEED, demo.TEST_SEED)
+
+
+def test_the_command_of_the_card_repeats_what_was_changed() -> None:
+    recipe = demo.Recipe(epochs=2, bf16=False)
+    assert demo.command_line(recipe, {"threads": 1}) == (
+        "python training/demo.py --epochs 2 --no-bf16 --threads 1"
+    )
