@@ -56,7 +56,7 @@ docs: setup
 	$(BIN)/python docs/generate.py
 
 train: setup
-	$(BIN)/python training/train_demo.py
+	$(BIN)/python training/demo.py --run build/train-demo --out build/train-demo
 
 fmt: setup
 	$(BIN)/ruff check --fix .

@@ -118,6 +118,19 @@ MEANINGS = {
     "parity.top1_agreement": "share of inputs with the same first class",
     "parity.tolerance": "what was allowed",
     "parity.inert": "parts of the input that change nothing, in the reference either",
+    "builds": "files for devices that were made of the graph, see `stgcn build`",
+    "builds.target": "the backend that runs it",
+    "builds.file": "its name in the bundle",
+    "builds.requested": "precision asked for",
+    "builds.actual": "precision found in the built file",
+    "builds.attempts": "all precisions that were tried, in order",
+    "builds.attempts.precision": "one of them",
+    "builds.attempts.outcome": "`built`, or why it was not, or what is not known of it",
+    "builds.shapes": "by input, the smallest, the usual and the largest shape; one where it is fixed",
+    "builds.device": "what it runs on, as the vendor names it: `Ascend310P3`",
+    "builds.layers": "layers by precision, where the vendor's tool lists them; else empty",
+    "builds.tools": "versions of what built it",
+    "builds.command": "argv of the vendor's tool, without the folders of the machine",
     "versions": "library versions at export",
     "command": "the command line that made it",
     "files": "every file of the bundle",
@@ -410,6 +423,8 @@ def _type_text(annotation: Any) -> str:
         return "None"
     if annotation is Ellipsis:
         return "..."
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
@@ -431,7 +446,7 @@ def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, str, str | None
 
 def stale_meanings() -> list[str]:
     """Fields of the manifest without a meaning, and meanings without a field."""
-    from stgcn_deploy.bundle import Manifest
+    from stgcn_deploy.manifest import Manifest
 
     known = {name: description for name, _, description in _fields(Manifest)}
     bare = {name for name, description in known.items() if description is None}
@@ -440,7 +455,7 @@ def stale_meanings() -> list[str]:
 
 def part_manifest() -> str:
     """manifest.json, field by field."""
-    from stgcn_deploy.bundle import Manifest
+    from stgcn_deploy.manifest import Manifest
 
     stale = stale_meanings()
     if stale:
@@ -569,6 +584,10 @@ def part_api() -> str:
     import stgcn_deploy
     from stgcn_deploy.api import common
     from stgcn_deploy.api.recordings import Amount
+    from stgcn_deploy.ascend.report import AscendRun
+    from stgcn_deploy.ascend.summary import Phase, Timing
+    from stgcn_deploy.builders.base import BuildPlan
+    from stgcn_deploy.builders.target import BuildResult
     from stgcn_deploy.data.dataset import ReadOptions
     from stgcn_deploy.exporter.build import Exported
     from stgcn_deploy.measure.accuracy import AccuracyReport
@@ -590,11 +609,13 @@ def part_api() -> str:
     }
     named = "\n".join(f"{name} = {_type_text(alias)}" for name, alias in aliases.items())
     named += "\nProgress = Callable[[str], None]"
+    named += "\nBuildProgress = Callable[[str, float | None], None]"
     public = {name: getattr(stgcn_deploy, name) for name in stgcn_deploy.__all__}
     functions = [_function(n, f) for n, f in public.items() if inspect.isfunction(f)]
     results = (
         Model, Prediction, Action, Exported, VerifyReport, ParityReport, BenchReport, Evaluation,
-        Judged, Comparison, Sweep, AccuracyReport, ReadOptions,
+        Judged, Comparison, Sweep, AccuracyReport, BuildResult, BuildPlan, AscendRun, Timing, Phase,
+        ReadOptions,
     )  # fmt: skip
     parts = [*functions, "## Names in the signatures\n\n" + fenced(named), *map(_class, results)]
     return "\n\n".join(parts)

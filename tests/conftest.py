@@ -83,6 +83,14 @@ def cli(
     return run
 
 
+@pytest.fixture(scope="session")
+def tensorrt_world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles to make engines of, see tensorrt_doubles.tiny_world; read only, copy before changing."""
+    from tensorrt_doubles import tiny_world
+
+    return tiny_world(tmp_path_factory.mktemp("tensorrt"))
+
+
 @dataclass(frozen=True)
 class Example:
     """A tiny checkpoint and the verified bundle made of it; read only, copy before changing."""

@@ -17,7 +17,10 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Model": "stgcn_deploy.runtime",
     "StgcnError": "stgcn_deploy.errors",
+    "ascend_pack": "stgcn_deploy.api",
+    "ascend_run": "stgcn_deploy.api",
     "bench": "stgcn_deploy.api",
+    "build": "stgcn_deploy.api",
     "compare": "stgcn_deploy.api",
     "data_bins_score": "stgcn_deploy.api",
     "data_bins_write": "stgcn_deploy.api",

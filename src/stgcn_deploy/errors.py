@@ -17,6 +17,7 @@
     |  |- ManifestError
     |  `- HashMismatchError
     |- CheckFailedError           a check ran and its verdict is no                exit 1
+    |- BuildError                 a vendor's tool ran and failed, or built less than asked  exit 1
     `- MissingDependencyError     a runtime, library or device is absent here      exit 3
        `- BackendError            the runtime itself failed                        exit 3
 
@@ -30,6 +31,7 @@ from contextlib import contextmanager
 
 __all__ = [
     "BackendError",
+    "BuildError",
     "BundleError",
     "CheckFailedError",
     "CheckpointError",
@@ -120,6 +122,12 @@ class HashMismatchError(BundleError):
 
 class CheckFailedError(StgcnError):
     """A check ran and failed."""
+
+    exit_code = 1
+
+
+class BuildError(StgcnError):
+    """A vendor's tool ran and failed, or built another precision than was asked for."""
 
     exit_code = 1
 

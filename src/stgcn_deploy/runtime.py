@@ -9,11 +9,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.backends.base import OpenOptions, Session
+from stgcn_deploy.backends.base import Session
+from stgcn_deploy.backends.built import batches_of, model_file
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.bundle import Bundle, Manifest
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.data.recording import Recording
 from stgcn_deploy.errors import ClipError
+from stgcn_deploy.manifest import Manifest
 from stgcn_deploy.skeleton.contract import Sequence, apply_steps, raw_joints, with_clips
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 from stgcn_deploy.skeleton.windows import Fit, fit_frames, pad_persons
@@ -67,10 +69,22 @@ def _log(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 class Model:
     """A bundle opened on a backend; a context manager; not thread-safe."""
 
-    def __init__(self, manifest: Manifest, labels: tuple[str, ...], session: Session) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        labels: tuple[str, ...],
+        session: Session,
+        batches: tuple[int, int] | None = None,
+    ) -> None:
         self.manifest = manifest
         self.labels = labels
         self._session = session
+        self._batches = batches or self._graph_batches()
+
+    def _graph_batches(self) -> tuple[int, int | None]:
+        """The smallest and the largest number of clips in one call of the graph; None: any."""
+        clip = self.manifest.clip
+        return (1, None) if "N" in clip.dynamic else (clip.batch, clip.batch)
 
     def predict(
         self,
@@ -172,18 +186,17 @@ class Model:
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (N, classes) of prepared clips (N, M, T, V, C).
 
-        Where the bundle has a fixed batch size, clips are run in groups of it; the last group is
-        filled with zero clips, whose scores are dropped.
+        Where the bundle, or the file that was built of it, has a fixed batch size, clips are run in
+        groups of it; the last group is filled with zero clips, whose scores are dropped.
         """
-        size = self.manifest.clip.batch
+        low, high = self._batches
         if not len(batch):
             return np.zeros((0, self.manifest.num_classes), np.float32)
-        if "N" in self.manifest.clip.dynamic:
-            return self._run(batch)
+        size = high or len(batch)
         parts = []
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
-            filled = np.pad(part, ((0, size - len(part)), *[(0, 0)] * 4))
+            filled = np.pad(part, ((0, max(0, low - len(part))), *[(0, 0)] * 4))
             parts.append(self._run(filled)[: len(part)])
         return np.concatenate(parts)
 
@@ -340,11 +353,19 @@ class Model:
         self.close()
 
 
-def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | None = None) -> Model:
+def load(
+    bundle: Path | str,
+    *,
+    backend: str = "onnxruntime",
+    threads: int | None = None,
+    batch: int | None = None,
+) -> Model:
     """Open a bundle for prediction.
 
     Args:
         threads: threads inside one call; None leaves it to the runtime.
+        batch: clips in one call, on backends whose files are built for a number of them: which file to
+            open; None takes the smallest.
 
     Raises:
         BundleError: damaged or foreign; UnknownNameError: no such backend.
@@ -355,6 +376,7 @@ def load(bundle: Path | str, *, backend: str = "onnxruntime", threads: int | Non
             print(model.predict(clip).label)
     """
     opened = Bundle(bundle)
-    options = OpenOptions(threads=threads, compute=opened.manifest.precision.compute)
-    session = BACKENDS[backend].open(opened.model_path, options)
-    return Model(opened.manifest, opened.labels, session)
+    file = model_file(opened, BACKENDS[backend], batch)
+    batches = batches_of(opened.manifest, file.build) if file.build else None
+    labels = opened.labels
+    return Model(opened.manifest, labels, file.open(BACKENDS[backend], threads=threads), batches)

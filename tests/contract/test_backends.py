@@ -13,17 +13,40 @@ from onnx import TensorProto, helper
 
 from stgcn_deploy.backends.base import Backend, OpenOptions, Session, TensorSpec
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.errors import BackendError, ClipError, MissingDependencyError, StgcnError
+from stgcn_deploy.backends.torch_cuda import TorchCudaBackend
+from stgcn_deploy.errors import (
+    BackendError,
+    ClipError,
+    MissingDependencyError,
+    StgcnError,
+)
 
 SHAPE = (1, 3, 20, 18, 2)
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
+class TorchOnCpu(TorchCudaBackend):
+    """torch-cuda without its GPU: the same sessions, so that its logic is tested everywhere."""
+
+    def available(self) -> str | None:
+        return None if self.version() else "PyTorch is not installed"
+
+    def open(self, model: Path, options: OpenOptions) -> Session:
+        from stgcn_deploy.torchrun.session import open_session
+
+        return open_session(model, precision=options.said, tap=options.tap, device="cpu")
+
+
+TORCH_ON_CPU = "torch-cuda on the CPU"
+
+
+@pytest.fixture(params=[*BACKENDS, TORCH_ON_CPU])
+def backend(request: pytest.FixtureRequest, example: Callable[..., Any]) -> Backend:
     """Each backend that works here; the others are skipped with their reason."""
-    found: Backend = BACKENDS[request.param]
+    found: Backend = TorchOnCpu() if request.param == TORCH_ON_CPU else BACKENDS[request.param]
     if reason := found.available():
         pytest.skip(reason)
+    if not found.taps:
+        pytest.skip(f"{found.name} opens files that are built, and has tests of its own")
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 import stgcn_deploy
 from stgcn_deploy import api, registry
 from stgcn_deploy.backends.registry import BACKENDS
+from stgcn_deploy.builders.registry import BUILDERS
 from stgcn_deploy.checkpoints.codebases import CODEBASES
 from stgcn_deploy.cli.main import COMMANDS
 from stgcn_deploy.data.formats import FORMATS
@@ -31,15 +32,42 @@ REGISTRIES = {
     "family": FAMILIES,
     "layout": LAYOUTS,
     "profiler": PROFILERS,
+    "target": BUILDERS,
 }
 MEMBERS = [(kind, name) for kind, table in REGISTRIES.items() for name in table]
 # Folder of each table, and the files in it that are no members.
 FOLDERS = {
     "backend": (
         "backends",
-        {"base", "registry", "inspect_onnx", "openvino_probe", "tap", "telemetry"},
+        {
+            "ascend_acl",
+            "ascend_errors",
+            "base",
+            "built",
+            "inspect_onnx",
+            "openvino_probe",
+            "parts",
+            "registry",
+            "rows",
+            "side_by_side",
+            "streams",
+            "tap",
+            "telemetry",
+            "cuda",
+            "tensorrt_context",
+            "tensorrt_plan",
+            "tensorrt_session",
+        },
     ),
     "layout": ("skeleton/layouts", set()),
+    # What all targets share, and the parts of each.
+    "target": (
+        "builders",
+        {
+            *("base", "registry", "target", "tool"),
+            *("ascend_atc", "ascend_graph", "ascend_layers", "ascend_options", "ascend_toolkit"),
+        },
+    ),
     # Parts that several formats share, or that one is made of.
     "data format": (
         "data/formats",
@@ -83,7 +111,10 @@ FOLDERS = {
 
 
 def _files(folder: str, others: set[str]) -> set[str]:
-    return {p.stem for p in (PACKAGE / folder).glob("*.py")} - others - {"__init__"}
+    """Modules, and packages with BUILDER, FORMAT, ... in their __init__."""
+    files = {p.stem for p in (PACKAGE / folder).glob("*.py")}
+    packages = {p.parent.name for p in (PACKAGE / folder).glob("*/__init__.py")}
+    return (files | packages) - others - {"__init__"}
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -118,6 +149,7 @@ def test_no_registry_is_forgotten_here() -> None:
     assert users == {
         "registry.py",
         "backends/registry.py",
+        "builders/registry.py",
         "checkpoints/codebases.py",
         "data/formats/__init__.py",
         "measure/profilers/__init__.py",
@@ -132,7 +164,8 @@ def test_every_entry_can_be_had(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(k, n) for k, n in MEMBERS if k in ("backend", "codebase", "layout")]
+    ("kind", "name"),
+    [(k, n) for k, n in MEMBERS if k in ("backend", "codebase", "layout", "target")],
 )
 def test_members_call_themselves_as_the_table_does(kind: str, name: str) -> None:
     assert REGISTRIES[kind][name].name == name

@@ -6,10 +6,13 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+from ascendhost import add_om
 from checkpoints import pyskl, save, stgcn, twostream
 from docs.pages import ROOT, blocks
 from labelled import prepared_pair, recordings, save_network
 from torch import Tensor
+
+from stgcn_deploy import api
 
 __all__ = ["make_world", "toml_layout"]
 
@@ -71,6 +74,17 @@ def _recordings(folder: Path) -> None:
     (folder / "annotation.pkl").write_bytes(pickle.dumps(annotation))
 
 
+def _for_ascend(folder: Path) -> None:
+    """The bundle that `stgcn build --to ascend` leaves on a host with the toolkit."""
+    file = folder / "checkpoints" / "st_gcn.kinetics-6fa43f73.pth"
+    bundle = folder / "kinetics-310p"
+    api.export(
+        file, bundle, graph_form="matmul", opset=11, dynamic="batch", logits=True, verify=False
+    )
+    for batch in (1, 4, 8):
+        add_om(bundle, batch)
+
+
 def make_world(folder: Path) -> None:
     """Write every file that a page names before it makes it."""
     for name in ("models", "checkpoints", "work_dirs", "configs"):
@@ -84,6 +98,7 @@ def make_world(folder: Path) -> None:
         save(pyskl(widths=WIDTHS, seed=seed), folder / "models" / f"coco_{name}.pth")
     _recordings(folder)
     save(stgcn(widths=WIDTHS), folder / "checkpoints" / "st_gcn.kinetics-6fa43f73.pth")
+    _for_ascend(folder)
     fight = pyskl(
         widths=(6, 6, 12), channels=2, adjacency="plain", graph_residual=True, branches=True,
         head="cls_head.fc",

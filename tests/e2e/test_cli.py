@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 from checkpoints import copied, save, tiny
 
 from stgcn_deploy import __version__, api, demo
+from stgcn_deploy.builders.registry import BUILDERS
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.cli.main import COMMANDS
 from stgcn_deploy.cli.options import int_list
@@ -23,17 +25,23 @@ from stgcn_deploy.errors import UsageError
 Cli = Callable[..., Any]
 # Commands that are a verb of the interface; the others are dialogues and the demo.
 VERBS = tuple(name for name in COMMANDS if name not in ("demo", "wizard"))
-# What tells the caller how far it is, and how a file is read, are objects in Python.
-PYTHON_ONLY = {"progress", "count", "note", "read"}
+# What tells the caller how far it is, and how a file is read, are objects in Python; the options of one
+# target are whatever its builder takes, and on the command line those of all targets.
+PYTHON_ONLY = {"progress", "count", "note", "read", "options"}
 # Numbers or ranges of them are text on a command line.
 SPELLED = {("data synth", name) for name in ("noise", "missing", "occlusion")}
 READ = {"data_labels", "axes", "image_size", "fps"}
+# Fields of the builders' options that are not common to all targets.
+TARGET_OPTIONS = {
+    field.name for builder in BUILDERS.values() for field in dataclasses.fields(builder.options)
+} - {"precision", "allow_fallback"}
 # What a command line needs besides: how results are shown and where reports go.
 CLI_ONLY = {
     "inspect": {"as_json"},
     "export": {"as_json"},
     "verify": {"as_json"},
     "quantize": {"as_json", "plot", *READ},
+    "build": {"as_json", *TARGET_OPTIONS},
     "bench": {"as_json", "csv", "plot", "raw", "force"},
     "tune": {"as_json", "plot", "raw", "force"},
     "compare": {"as_json", "csv", "plot", "force", *READ},
@@ -42,6 +50,8 @@ CLI_ONLY = {
     "doctor": {"as_json"},
     "layouts": {"as_json"},
     "eval": {"as_json", "confusion", "save_scores", "per_class", "force", *READ},
+    "ascend run": {"as_json", "labels", *READ - {"data_labels", "fps"}},
+    "ascend pack": {"as_json"},
     "data bins write": {"as_json", "labels", *READ - {"data_labels", "fps"}},
     "data bins score": {"as_json"},
     "data info": {"as_json", "layout", *READ},

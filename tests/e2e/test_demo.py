@@ -45,5 +45,5 @@ def test_the_card_and_the_labels_agree_with_the_checkpoint() -> None:
     found = stgcn_deploy.inspect(demo.CHECKPOINT)
     assert labels == card["classes"]
     assert found["classes"] == len(labels)
-    assert found["blocks"] == card["recipe"]["widths"]
+    assert found["parameters"] == card["parameters"]
     assert demo.CHECKPOINT.stat().st_size <= 2_000_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stgcn_deploy import api
-from stgcn_deploy.measure.environment import usable_cores
+from stgcn_deploy.cores import usable_cores
 from stgcn_deploy.measure.tuned import recall
 
 Cli = Callable[..., Any]

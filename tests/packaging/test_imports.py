@@ -17,9 +17,9 @@ import pytest
 import stgcn_deploy
 
 TESTS = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "onnxruntime", "openvino", "nncf", "onnx", "matplotlib")
+HEAVY = ("torch", "onnxruntime", "openvino", "onnx", "matplotlib")
 # Modules that may import torch; nothing else may, not even indirectly.
-BUILD_HALF = ("checkpoints", "models", "exporter")
+BUILD_HALF = ("checkpoints", "models", "exporter", "torchrun")
 PACKAGE = Path(stgcn_deploy.__file__).parent
 BLOCK = """
 import sys

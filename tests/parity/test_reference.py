@@ -23,6 +23,7 @@ from stgcn_deploy.exporter.exporter import example_inputs
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.models.families import FAMILIES
 from stgcn_deploy.models.shape import InputShape
+from stgcn_deploy.torchrun.session import open_session
 
 pytestmark = pytest.mark.shared
 
@@ -201,6 +202,30 @@ def test_networks_of_each_kind_are_reproduced_in_openvino(case: Case, tmp_path: 
     with backend.open(tmp_path / "m.onnx", OpenOptions(threads=2, tap="logits")) as session:
         logits = session.run(case.feed)["logits"]
     assert case.error(logits) <= BOUND / 10
+
+
+def in_torch(case: Case, path: Path, precision: Any) -> np.ndarray:
+    """Logits by the sessions of torch-cuda on the CPU: a GPU only adds in another order."""
+    form = FAMILIES[case.checkpoint.spec.family].graph_forms[0]
+    write_form(case.checkpoint, form, path, case.options)
+    with open_session(path, precision=precision, device="cpu", tap="logits") as session:
+        return session.run(case.feed)["logits"]
+
+
+def test_the_sessions_of_torch_cuda_reproduce_the_original(case: Case, tmp_path: Path) -> None:
+    assert case.error(in_torch(case, tmp_path / "m.onnx", "fp32")) <= BOUND / 10
+
+
+# CPUs are slow in low precision, and the table was set with others too.
+@pytest.mark.parametrize("case", ["tsstg_cococut", "hagrid_real"], indirect=True)
+@pytest.mark.parametrize(("precision", "bound"), [("bf16", 3e-2), ("fp16", 1e-2)])
+@pytest.mark.slow
+def test_low_precision_stays_near_the_original(
+    case: Case, precision: Any, bound: float, tmp_path: Path
+) -> None:
+    logits = in_torch(case, tmp_path / "m.onnx", precision)
+    assert case.error(logits) <= bound
+    assert (logits.argmax(1) == case.logits.argmax(1)).all()
 
 
 @pytest.mark.parametrize("persons", [1, 2, 3, 4, 5])

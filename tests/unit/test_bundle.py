@@ -14,16 +14,7 @@ from checkpoints import copied, edit_manifest, reseal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stgcn_deploy.bundle import (
-    SCHEMA_VERSION,
-    Bundle,
-    Golden,
-    Manifest,
-    read_manifest,
-    sha256_of,
-    write_bundle,
-    write_golden,
-)
+from stgcn_deploy.bundle import Bundle, Golden, read_manifest, sha256_of, write_bundle, write_golden
 from stgcn_deploy.errors import (
     BundleError,
     FileUnreadableError,
@@ -34,6 +25,7 @@ from stgcn_deploy.errors import (
     UsageError,
 )
 from stgcn_deploy.files import fresh_directory
+from stgcn_deploy.manifest import SCHEMA_VERSION, Manifest
 
 FILES = ("golden.npz", "labels.txt", "model.onnx")
 
@@ -416,3 +408,26 @@ def test_golden_cases_are_written_in_their_order(tmp_path: Path) -> None:
     with np.load(tmp_path / "golden.npz", allow_pickle=False) as file:
         assert list(file["names"]) == ["b", "a", "c"]
         assert file["batch_2"][0, 0] == 2
+
+
+def _built(**changes: Any) -> dict[str, Any]:
+    return {
+        "target": "tensorrt", "file": "model_fp32.engine", "requested": "fp16", "actual": "fp32",
+        "attempts": [{"precision": "fp16", "outcome": "no tactic"},
+                     {"precision": "fp32", "outcome": "built"}],
+        "shapes": {"input": [[1, 3, 20, 18, 1]]}, "device": "sm_87", "layers": {"fp32": 40},
+        "tools": {"tensorrt": "10.3.0"}, "command": ["trtexec"], **changes,
+    }  # fmt: skip
+
+
+def test_a_built_file_is_one_of_the_bundle(bundle: Path) -> None:
+    (bundle / "model_fp32.engine").write_bytes(b"plan")
+    edit_manifest(bundle, lambda m: m.update(builds=[_built()]))
+    with pytest.raises(ManifestError, match=r"model_fp32\.engine, which was built"):
+        Bundle(bundle)
+    reseal(bundle)
+    (found,) = Bundle(bundle).manifest.builds
+    assert (found.requested, found.actual) == ("fp16", "fp32")
+    edit_manifest(bundle, lambda m: m.update(builds=[_built(shapes={"input": [[0]]})]))
+    with pytest.raises(ManifestError, match="builds"):
+        Bundle(bundle)

@@ -201,7 +201,12 @@ def test_a_bundle_is_skipped_where_it_was_not_made_for(
     assert [entry.backend for entry in entries_of(paths, [])] == ["onnxruntime", "openvino"]
     edit_manifest(special, lambda manifest: manifest["precision"].update(target="ascend"))
     (entry,) = entries_of([special], [])
-    assert entry.skipped == "made for ascend, which is no backend here"
+    assert entry.skipped == "made for ascend, and nothing was built for it yet"
+    (asked,) = entries_of([special], ["ascend"])
+    assert asked.skipped is None
+    edit_manifest(special, lambda manifest: manifest["precision"].update(target="chips"))
+    (entry,) = entries_of([special], [])
+    assert entry.skipped == "made for chips, which is no backend here"
 
 
 def test_what_is_no_bundle_is_a_failed_row(tmp_path: Path, example: Callable[..., Any]) -> None:

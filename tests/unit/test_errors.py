@@ -22,6 +22,7 @@ EXIT_CODES = {
     "UnrecognisedCheckpointError": 2,
     "UnsupportedCheckpointError": 2,
     "KeyMismatchError": 2,
+    "BuildError": 1,
     "ExportError": 2,
     "BundleError": 2,
     "ManifestError": 2,

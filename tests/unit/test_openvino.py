@@ -332,11 +332,6 @@ import numpy as np
 with BACKEND.open(Path({model!r}), OpenOptions(threads=1)) as session:
     session.run({{"input": np.zeros({shape}, np.float32)}})
 """
-QUANTISER = """
-from stgcn_deploy.backends.telemetry import no_telemetry
-with no_telemetry():
-    import nncf
-"""
 
 
 def _telemetry_sessions(code: str) -> int:
@@ -355,11 +350,6 @@ def _telemetry_sessions(code: str) -> int:
 def test_running_a_bundle_begins_no_telemetry_session(model: Path) -> None:
     assert _telemetry_sessions(RUN.format(model=str(model), shape=SHAPE)) == 0
     assert _telemetry_sessions("import openvino") > 0
-
-
-def test_the_quantiser_begins_none_either(model: Path) -> None:
-    pytest.importorskip("nncf")
-    assert _telemetry_sessions(QUANTISER) == 0
 
 
 def test_hiding_the_sender_leaves_the_modules_as_they_were(

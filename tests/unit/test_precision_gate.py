@@ -13,9 +13,10 @@ from checkpoints import copied, edit_model
 from quantised import make_world, scale_activations, source, to_int8
 
 from stgcn_deploy import api
-from stgcn_deploy.bundle import AccuracyRecord, Bundle
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.data.formats import open_dataset
 from stgcn_deploy.errors import CheckFailedError, DataError
+from stgcn_deploy.manifest import AccuracyRecord
 from stgcn_deploy.precision import tradeoff
 from stgcn_deploy.precision.gate import Gate, held_out, partner_of
 from stgcn_deploy.precision.tradeoff import Trial, back_off, judge, trial_of

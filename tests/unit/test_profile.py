@@ -24,7 +24,7 @@ from stgcn_deploy.errors import (
     UnknownNameError,
     UsageError,
 )
-from stgcn_deploy.measure.layers import OUTSIDE, Layer, Timed, attribute
+from stgcn_deploy.measure.layers import OUTSIDE, UNNAMED, Layer, Timed, attribute
 from stgcn_deploy.measure.node_macs import Graph, Node, read_graph
 from stgcn_deploy.measure.peak import peak_contender, write_peak_model
 from stgcn_deploy.measure.profile import ProfileReport, check, profile_bundle
@@ -324,6 +324,64 @@ def test_a_sentence_says_where_the_time_goes() -> None:
     ).busy  # fmt: skip
 
 
+WITHOUT = replace(
+    REPORT,
+    peak=None,
+    no_floor="nothing was measured",
+    compute=None,
+    layers=(*LAYERS, Layer("__myl_1", "__myl_1", "", UNNAMED, "rest", 10.0, None)),
+)
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for one in value for number in _numbers(one)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_without_a_peak_there_is_no_floor_and_the_reason_is_told() -> None:
+    assert (WITHOUT.floor_ms(), WITHOUT.floor_ms(5)) == (None, None)
+    assert np.isnan(WITHOUT.of_peak(LAYERS[2]))
+    assert WITHOUT.sentence() == (
+        "55% of the time goes into the rest (bias, ReLU, pooling, copies); 60% is spent beside the "
+        "products."
+    )
+    found = WITHOUT.as_dict()
+    assert (found["peak_gmacs_per_s"], found["floor_ms"], found["compute"]) == (None, None, None)
+    assert found["no_floor"] == "nothing was measured"
+    for one in (*found["kinds"], *found["blocks"], *found["layers"]):
+        assert one["floor_ms"] is None
+    assert not [number for number in _numbers(found) if np.isinf(number)]
+    assert REPORT.as_dict()["no_floor"] == ""
+
+
+def test_what_has_no_place_is_said_and_nothing_is_dropped() -> None:
+    assert REPORT.remarks() == ()
+    assert WITHOUT.unnamed.ms == WITHOUT.as_dict()["unnamed_ms"] == 10.0
+    assert sum(share.ms for share in WITHOUT.by_block()) == WITHOUT.total_ms == 20.0
+    assert [share.name for share in WITHOUT.by_block()][-2:] == [UNNAMED, OUTSIDE]
+    assert WITHOUT.remarks() == (
+        "no floor: nothing was measured.",
+        "50% of the time is in 1 of 5 layers whose names tell no block; that is counted as rest.",
+    )
+    assert replace(REPORT, missing=10**9, uncounted=("a",)).remarks() == (
+        "1 GMAC belong to no layer of the profile, and 1 product(s) could not be counted.",
+    )
+
+
+@pytest.mark.parametrize("report", [REPORT, WITHOUT])
+def test_tables_of_a_report(report: ProfileReport, capsys: pytest.CaptureFixture[str]) -> None:
+    from stgcn_deploy.cli.profile import print_profile
+
+    print_profile(report)
+    out = " ".join(capsys.readouterr().out.split())
+    assert ("; floor 5.00 ms: 0.005 GMAC" in out) is (report is REPORT)
+    assert ("no floor: nothing was measured." in out) is (report is WITHOUT)
+    assert ("67%" in out) is (report is REPORT)
+
+
 def test_a_trace_has_all_layers_one_after_the_other() -> None:
     events = REPORT.as_trace()["traceEvents"]
     assert [event["ts"] for event in events] == [0.0, 1000.0, 3000.0, 9000.0]
@@ -351,18 +409,34 @@ def test_wrong_use_is_refused_before_anything_runs(example: Callable[..., Any]) 
             profile_bundle(bundle, **options)
     with pytest.raises(UnknownNameError, match="onnxruntime"):
         profile_bundle(bundle, backend="onnxruntim")
-    assert set(PROFILERS) == {"onnxruntime", "openvino"}
+    assert set(PROFILERS) == {"onnxruntime", "openvino", "tensorrt"}
 
 
+def test_the_picture_says_that_there_is_no_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    texts = []
+    for name, report in (("with.svg", REPORT), ("without.svg", WITHOUT)):
+        texts.append(plot_profile(report, tmp_path / name).read_text(encoding="utf-8"))
+    assert ["No floor: nothing was measured." in text for text in texts] == [False, True]
+    assert [", no floor;" in text for text in texts] == [False, True]
+    assert ["of the rate" in text for text in texts] == [True, False]
+
+
+@pytest.mark.parametrize("report", [REPORT, WITHOUT])
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_the_picture_is_written_whole_and_overwrites_nothing(tmp_path: Path, suffix: str) -> None:
+def test_the_picture_is_written_whole_and_overwrites_nothing(
+    tmp_path: Path, suffix: str, report: ProfileReport
+) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"p{suffix}"
-    plot_profile(REPORT, path)
+    plot_profile(report, path)
     data = path.read_bytes()
     assert data.startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
     with pytest.raises(OutputExistsError):
-        plot_profile(REPORT, path)
+        plot_profile(report, path)
     assert path.read_bytes() == data
 
 

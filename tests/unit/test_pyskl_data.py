@@ -88,7 +88,7 @@ def test_a_split_that_is_a_set_has_one_order(tmp_path: Path) -> None:
 def test_a_file_may_have_no_splits(tmp_path: Path, split: Any) -> None:
     data = open_dataset(_file(tmp_path, _three(split=split)))
     assert data.splits == {}
-    with pytest.raises(UnknownNameError, match="the file has none"):
+    with pytest.raises(UnknownNameError, match="The file has none"):
         data.select("test1")
 
 

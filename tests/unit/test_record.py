@@ -52,7 +52,11 @@ def test_a_file_that_says_everything_needs_no_option(tmp_path: Path) -> None:
     assert (clip.frames, clip.persons, clip.fps) == (32, 1, 30.0)
     assert bundle.manifest.layout.name == "coco17"
     assert bundle.labels == ("a", "b", "c", "d", "e")
-    assert [step.name for step in bundle.manifest.steps] == [step["name"] for step in CONTRACT]
+    names = [str(step["name"]) for step in CONTRACT]
+    assert [step.name for step in bundle.manifest.steps] == names
+    words = api.inspect(tmp_path / "model.pth")["preprocessing"]
+    assert words == bundle.manifest.contract.preprocessing
+    assert ", ".join(names) in words
 
 
 def test_its_steps_are_taken_on_raw_recordings(tmp_path: Path) -> None:

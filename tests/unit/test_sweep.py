@@ -13,11 +13,12 @@ from checkpoints import copied, edit_manifest
 
 from stgcn_deploy import api
 from stgcn_deploy.bundle import read_manifest
+from stgcn_deploy.cores import usable_cores
 from stgcn_deploy.errors import CheckFailedError, UnknownNameError, UsageError
 from stgcn_deploy.measure import sweep as sweeping
 from stgcn_deploy.measure import tuned
 from stgcn_deploy.measure.bench import Row
-from stgcn_deploy.measure.environment import environment, usable_cores
+from stgcn_deploy.measure.environment import environment
 from stgcn_deploy.measure.sweep import (
     Measured,
     Setting,
@@ -358,8 +359,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
     seen: list[int | None] = []
 
-    def fake(bundle: Path, *, backend: str, threads: int | None = None) -> str:
-        del bundle, backend
+    def fake(bundle: Path, *, backend: str, threads: int | None, batch: int | None) -> str:
+        del bundle, backend, batch
         seen.append(threads)
         return "model"
 
@@ -399,7 +400,7 @@ def test_tune_finds_out_once_and_remembers(
         return _full(path)
 
     monkeypatch.setattr(sweeping, "run_sweep", fake)
-    monkeypatch.setattr("stgcn_deploy.measure.environment.usable_cores", lambda: 2)
+    monkeypatch.setattr("stgcn_deploy.cores.usable_cores", lambda: 2)
     monkeypatch.setattr(tuned, "usable_cores", lambda: 2)
     said: list[str] = []
     api.load(bundle, tune=True, progress=said.append)
@@ -427,8 +428,8 @@ def test_a_cache_that_cannot_be_written_stops_no_one(
 
 def test_a_bundle_is_tuned_where_it_is_at_home(example: Callable[..., Any], tmp_path: Path) -> None:
     bundle = copied(example().bundle, tmp_path)
-    edit_manifest(bundle, lambda manifest: manifest["precision"].update(target="ascend"))
-    with pytest.raises(UnknownNameError, match="unknown backend 'ascend'"):
+    edit_manifest(bundle, lambda manifest: manifest["precision"].update(target="triton"))
+    with pytest.raises(UnknownNameError, match="unknown backend 'triton'"):
         api.tune(bundle)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from checkpoints import copied, edit_manifest
 
-from stgcn_deploy.bundle import ContractRecord, StepRecord, read_manifest
+from stgcn_deploy.bundle import read_manifest
 from stgcn_deploy.checkpoints.base import Setting
 from stgcn_deploy.checkpoints.codebases import CODEBASES
 from stgcn_deploy.errors import ClipError, ManifestError, UnknownNameError, UsageError
+from stgcn_deploy.manifest import ContractRecord, StepRecord
 from stgcn_deploy.models.spec import BlockSpec, NetworkSpec
 from stgcn_deploy.skeleton.contract import (
     TRANSFORMS,

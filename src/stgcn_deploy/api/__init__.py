@@ -4,7 +4,9 @@ Nothing here imports a runtime before it is needed: `stgcn --help` and `import s
 and work on a device that has only the run half.
 """
 
+from stgcn_deploy.api.ascend import ascend_pack, ascend_run
 from stgcn_deploy.api.bins import data_bins_score, data_bins_write
+from stgcn_deploy.api.building import build
 from stgcn_deploy.api.bundle import bench, predict, verify
 from stgcn_deploy.api.checkpoint import export, inspect
 from stgcn_deploy.api.comparison import compare
@@ -18,7 +20,10 @@ from stgcn_deploy.runtime import Model
 
 __all__ = [
     "Model",
+    "ascend_pack",
+    "ascend_run",
     "bench",
+    "build",
     "compare",
     "data_bins_score",
     "data_bins_write",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stgcn_deploy.data.bins import DATA, BinPlan, read_results, write_bins
+from stgcn_deploy.data.bins import DATA, BinPlan, read_bin_labels, write_bins
 from stgcn_deploy.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,23 @@ def data_bins_write(
     Raises:
         StgcnError: the data or the folder cannot be used; see data.bins.write_bins.
     """
+    plan, sample = plan_bins(
+        data, bundle=bundle, split=split, limit=limit, fit=fit, data_format=data_format, read=read
+    )
+    return write_bins(Path(output), plan, sample, force=force, count=count)
+
+
+def plan_bins(
+    data: str | Path,
+    *,
+    bundle: str | Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    fit: Literal["exact", "pad", "resample"] = "exact",
+    data_format: str | None = None,
+    read: ReadOptions | None = None,
+) -> tuple[BinPlan, Sample]:
+    """What data_bins_write would write, and the function that makes one sample; the same arguments."""
     from stgcn_deploy.data.formats import open_dataset
 
     opened = open_dataset(data, read, format=data_format)
@@ -63,13 +81,18 @@ def data_bins_write(
         # The scripts of the guides take the first ones, and so do the labels when scoring.
         indices = indices[:limit]
     opened.check_labels(indices, np.iinfo(np.int32).max)
-    source: dict[str, Any] = {"data": opened.fingerprint()[:-1], "split": split, "fit": fit}
+    labels = opened.labels[indices]
+    source: dict[str, Any] = {
+        "data": opened.fingerprint()[:-1],
+        "labels": hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest(),
+        "split": split,
+        "fit": fit,
+    }
     if bundle is None:
         inputs, sample = _as_stored(opened, indices)
     else:
         inputs, sample, source["bundle"] = _through(Path(bundle), opened, indices, fit)
-    plan = BinPlan(inputs, opened.labels[indices], source)
-    return write_bins(Path(output), plan, sample, force=force, count=count)
+    return BinPlan(inputs, labels, source), sample
 
 
 def _as_stored(
@@ -95,7 +118,8 @@ def _through(
     path: Path, opened: Any, indices: NDArray[np.int64], fit: Any
 ) -> tuple[dict[str, tuple[int, ...]], Sample, str]:
     """Records prepared as a bundle takes them, in its own axis order."""
-    from stgcn_deploy.bundle import MANIFEST, sha256_of
+    from stgcn_deploy.bundle import sha256_of
+    from stgcn_deploy.manifest import MANIFEST
     from stgcn_deploy.runtime import load
 
     model = load(path)
@@ -114,6 +138,7 @@ def data_bins_score(
     results: str | Path,
     labels: str | Path,
     *,
+    bundle: str | Path | None = None,
     limit: int | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> AccuracyReport:
@@ -121,25 +146,25 @@ def data_bins_score(
 
     Args:
         results: the folder of the *_0.bin files; other files in it are not read.
-        labels: (names, labels) as .pkl, or .npy, .json, .txt, .csv.
+        labels: (names, labels) as .pkl, or .npy, .json, .txt, .csv; or the folder of the samples.
+        bundle: what was run: its number of classes then tells the type of the scores.
         limit: only the first so many records were run.
-        dtype: of the scores.
+        dtype: of the scores, without a bundle.
 
     Raises:
         StgcnError: a result is missing, cut short, there twice or of no record; it is named.
     """
+    from stgcn_deploy.bundle import read_manifest
     from stgcn_deploy.data.labelfile import read_labels
-    from stgcn_deploy.measure.accuracy import accuracy_of
+    from stgcn_deploy.measure.scoring import score_results
 
-    truths = read_labels(Path(labels)).labels
-    if limit is not None:
-        truths = truths[:limit]
-    found = read_results(Path(results), len(truths), dtype=dtype)
-    classes = found.scores.shape[1]
-    wrong = np.flatnonzero((truths < 0) | (truths >= classes))
-    if len(wrong):
-        raise DataError(
-            f"{labels}, record {wrong[0]}: label {truths[wrong[0]]}, and the results have {classes} "
-            "classes; give the labels that belong to them."
-        )
-    return accuracy_of(found.scores, truths)
+    place = Path(labels)
+    truths = read_bin_labels(place) if place.is_dir() else read_labels(place).labels
+    classes = None if bundle is None else read_manifest(Path(bundle)).num_classes
+    return score_results(
+        Path(results),
+        truths if limit is None else truths[:limit],
+        where=str(labels),
+        dtype=dtype,
+        classes=classes,
+    )

@@ -52,10 +52,12 @@ def layouts(
 
 
 def doctor() -> dict[str, Any]:
-    """What is installed here, what this machine has, and which backends work or why not."""
+    """What is installed here, what this machine has, and which backends and builders work or why not."""
     from stgcn_deploy.backends.registry import BACKENDS
+    from stgcn_deploy.builders.registry import BUILDERS
     from stgcn_deploy.measure.environment import environment
     from stgcn_deploy.measure.installed import extras
+    from stgcn_deploy.measure.npu import read_npus
 
     backends = {}
     for name, backend in BACKENDS.items():
@@ -66,4 +68,14 @@ def doctor() -> dict[str, Any]:
             "reason": reason,
             "install": backend.install,
         }
-    return {**environment(), "backends": backends, "extras": extras()}
+    builders = {}
+    for name, builder in BUILDERS.items():
+        reason = builder.available()
+        builders[name] = {"usable": reason is None, "reason": reason, "install": builder.install}
+    return {
+        **environment(),
+        "backends": backends,
+        "builders": builders,
+        "npu": read_npus().as_dict(),
+        "extras": extras(),
+    }

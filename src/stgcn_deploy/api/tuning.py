@@ -50,8 +50,8 @@ def tune(
     """
     from stgcn_deploy.backends.registry import BACKENDS
     from stgcn_deploy.bundle import Bundle
+    from stgcn_deploy.cores import usable_cores
     from stgcn_deploy.measure.candidates import home_backend
-    from stgcn_deploy.measure.environment import usable_cores
     from stgcn_deploy.measure.sweep import run_sweep, settings_for
 
     manifest = Bundle(bundle).manifest
@@ -88,6 +88,7 @@ def load(
     *,
     backend: str = "onnxruntime",
     threads: int | None = None,
+    batch: int | None = None,
     tune: bool = False,
     progress: Progress = quiet,
 ) -> Model:
@@ -95,6 +96,8 @@ def load(
 
     Args:
         threads: threads inside one call; None leaves it to the runtime.
+        batch: clips in one call, on backends whose files are built for a number of them (ascend): which
+            file to open; None takes the smallest.
         tune: take as many threads as gave the lowest latency on this machine, as `stgcn tune` found
             and remembered; where nothing is remembered, try them first, which takes seconds.
         progress: told what is going on while they are tried.
@@ -110,19 +113,18 @@ def load(
             print(model.predict(clip).label)
     """
     if not tune:
-        return open_model(bundle, backend=backend, threads=threads)
+        return open_model(bundle, backend=backend, threads=threads, batch=batch)
     if threads is not None:
         raise UsageError("give either threads, or tune=True to have them chosen.")
-    return open_model(
-        bundle, backend=backend, threads=_best_threads(Path(bundle), backend, progress)
-    )
+    threads = _best_threads(Path(bundle), backend, progress)
+    return open_model(bundle, backend=backend, threads=threads, batch=batch)
 
 
 def _best_threads(bundle: Path, backend: str, progress: Progress) -> int:
     """Remembered, or found now and remembered where that is possible."""
     from stgcn_deploy.backends.registry import BACKENDS
     from stgcn_deploy.bundle import Bundle
-    from stgcn_deploy.measure.environment import usable_cores
+    from stgcn_deploy.cores import usable_cores
     from stgcn_deploy.measure.sweep import quick_settings, run_sweep
     from stgcn_deploy.measure.tuned import recall
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import BackendError, ClipError
 from stgcn_deploy.registry import nearest
 
@@ -41,19 +42,43 @@ class OpenOptions:
         threads: threads inside one call; None leaves it to the runtime.
         tap: name of an inner tensor to add to the outputs (for comparing logits).
         compute: what float layers are computed in, said explicitly to every runtime: some would take
-            less than the file has.
+            less than the file has.  None: as the file was built; for files of a vendor's tool alone,
+            whose precision was decided when they were built.
         hint: what to favour where the runtime lets one choose (OpenVINO): the time of one call, or many
             calls side by side; a single caller loses by "throughput".
+        parallel: whether parts of the graph that do not need each other (streams, persons) run side by
+            side, on more than one thread and on a backend that can (ONNX Runtime).
     """
 
     threads: int | None = None
     tap: str | None = None
-    compute: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compute: Literal["fp32", "bf16", "fp16"] | None = "fp32"
     hint: Literal["latency", "throughput"] = "latency"
+    parallel: bool = True
+
+    @property
+    def said(self) -> Literal["fp32", "bf16", "fp16"]:
+        """What to compute in, for backends that read a graph, which has no precision of its own.
+
+        Raises:
+            BackendError: it was left open.
+        """
+        if self.compute is None:
+            raise BackendError(
+                "a graph computes in the precision that it is told; say which: compute='fp32', 'bf16' or "
+                "'fp16'."
+            )
+        return self.compute
 
 
 class Session(ABC):
-    """A model that runs; a context manager; not thread-safe."""
+    """A model that runs; a context manager; not thread-safe.
+
+    Attributes:
+        parallel_parts: how many parts of the graph run side by side.
+    """
+
+    parallel_parts = 1
 
     def __init__(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self._inputs = inputs
@@ -129,10 +154,13 @@ class Backend(Protocol):
     Attributes:
         name: the table's name of it.
         install: the line that installs it.
+        taps: whether it can add an inner tensor to the outputs; files that a vendor's tool built cannot
+            be changed any more, so that they are judged by their outputs alone.
     """
 
     name: str
     install: str
+    taps: bool
 
     def available(self) -> str | None:
         """None when usable here, else why not."""
@@ -140,10 +168,21 @@ class Backend(Protocol):
     def version(self) -> str | None:
         """The runtime's version, or None when it is absent."""
 
+    def model_of(self, bundle: Bundle, batch: int = 1) -> Path:
+        """The file of a bundle that this runtime opens: its graph, or what was built of it.
+
+        Args:
+            batch: clips in one call, where files are built for one number of them.
+
+        Raises:
+            BundleError: nothing was built for this runtime.
+        """
+
     def open(self, model: Path, options: OpenOptions) -> Session:
         """Open a model file.
 
         A backend that cannot compute as `options.compute` says refuses; none takes another precision.
+        One that cannot tap refuses `options.tap`.
 
         Raises:
             MissingDependencyError: the runtime is absent.

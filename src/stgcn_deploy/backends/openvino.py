@@ -19,6 +19,7 @@ from stgcn_deploy.backends.base import OpenOptions, Session, TensorSpec
 from stgcn_deploy.backends.openvino_probe import refusal
 from stgcn_deploy.backends.tap import tapped
 from stgcn_deploy.backends.telemetry import no_telemetry
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import BackendError, MissingDependencyError, requires
 
 __all__ = ["BACKEND", "OpenVinoBackend"]
@@ -78,6 +79,7 @@ class OpenVinoBackend:
 
     name = "openvino"
     install = "pip install 'stgcn-deploy[openvino]'"
+    taps = True
 
     def version(self) -> str | None:
         """See Backend.version."""
@@ -93,6 +95,10 @@ class OpenVinoBackend:
             return f"openvino is not installed; {self.install}"
         return refusal(number)
 
+    def model_of(self, bundle: Bundle, batch: int = 1) -> Path:  # noqa: ARG002 - any batch
+        """See Backend.model_of."""
+        return bundle.model_path
+
     def open(self, model: Path, options: OpenOptions) -> Session:
         """See Backend.open.
 
@@ -106,7 +112,7 @@ class OpenVinoBackend:
         if reason := self.available():
             raise MissingDependencyError(reason)
         core = openvino.Core()
-        hint = self._precision(core, options.compute)
+        hint = self._precision(core, options.said)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": HINTS[options.hint],
             "INFERENCE_PRECISION_HINT": hint,

@@ -10,8 +10,12 @@ __all__ = ["BACKENDS"]
 BACKENDS: Registry[Backend] = Registry(
     "backend",
     {
+        "ascend": "stgcn_deploy.backends.ascend:BACKEND",
+        "cann": "stgcn_deploy.backends.cann:BACKEND",
         "onnxruntime": "stgcn_deploy.backends.onnxruntime:BACKEND",
         "openvino": "stgcn_deploy.backends.openvino:BACKEND",
+        "tensorrt": "stgcn_deploy.backends.tensorrt:BACKEND",
+        "torch-cuda": "stgcn_deploy.backends.torch_cuda:BACKEND",
     },
-    aliases={"ort": "onnxruntime", "onnx": "onnxruntime", "ov": "openvino"},
+    aliases={"ort": "onnxruntime", "onnx": "onnxruntime", "ov": "openvino", "trt": "tensorrt"},
 )

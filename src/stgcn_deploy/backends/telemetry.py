@@ -1,4 +1,4 @@
-"""Importing openvino or nncf without the event that both send to Google Analytics by default."""
+"""Importing openvino without the event that it sends to Google Analytics by default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SENDER = "openvino_telemetry"
 
 @contextmanager
 def no_telemetry() -> Iterator[None]:
-    """Hide the package that sends while others are imported in the block; both do without it, for good.
+    """Hide the package that sends while openvino is imported in the block; it does without it, for good.
 
     Their own switch (`opt_in_out --opt_out`) is a file in the user's home, which is the user's to write.
     """

@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
-from stgcn_deploy.bundle import StepRecord
 from stgcn_deploy.checkpoints.base import Hints
 from stgcn_deploy.checkpoints.unwrap import RECORD
 from stgcn_deploy.errors import CheckpointError
+from stgcn_deploy.manifest import StepRecord
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 
 __all__ = ["TrainingRecord", "training_record", "with_record"]

@@ -16,7 +16,7 @@ NUMBER = re.compile(
     r"[-+]?[\d.,]+(e[-+]?\d+)?\s*(±\s*[\d.,]+|%|ms|s|MiB|x|\N{MULTIPLICATION SIGN})?"
 )
 
-__all__ = ["counter", "json_text", "note", "print_json", "print_table", "progress", "say"]
+__all__ = ["counter", "json_text", "meter", "note", "print_json", "print_table", "progress", "say"]
 
 # A line of a long run that nobody watches, at most so often.
 LINE_SECONDS = 10.0
@@ -117,6 +117,46 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def meter() -> Iterator[Callable[[str, float | None], None]]:
+    """A function of what is going on and the share done, 0 to 1: a bar, a line for each step elsewhere.
+
+    Where nobody knows the share it is None, and the bar only moves.
+    """
+    if not sys.stderr.isatty():
+        yield _steps()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda text, share: bar.update(
+            task,
+            description=text,
+            completed=share or 0.0,
+            total=None if share is None else 1.0,
+        )
+
+
+def _steps() -> Callable[[str, float | None], None]:
+    start = last = time.perf_counter()
+    shown = ""
+
+    def show(text: str, share: float | None) -> None:
+        nonlocal last, shown
+        now = time.perf_counter()
+        # A tool that takes minutes says now and then that it is still at it.
+        if text == shown and now - last < LINE_SECONDS:
+            return
+        last, shown = now, text
+        done = "" if share is None else f", {share:.0%}"
+        note(f"[{now - start:6.1f}s] {text}{done}")
+
+    return show
 
 
 def _lines(what: str) -> Callable[[int, int], None]:

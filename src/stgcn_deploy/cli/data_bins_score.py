@@ -15,7 +15,13 @@ __all__ = ["data_bins_score"]
 
 def data_bins_score(
     results: Annotated[Path, typer.Option(help="Folder of the *_0.bin files.")],
-    labels: Annotated[Path, typer.Option(help="val_label.pkl, or .npy, .json, .txt, .csv.")],
+    labels: Annotated[
+        Path,
+        typer.Option(help="val_label.pkl, or .npy, .json, .txt, .csv; or the samples' folder."),
+    ],
+    bundle: Annotated[
+        Path | None, typer.Option(help="What was run; tells the type of the scores.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Only the first so many records were run.")
     ] = None,
@@ -27,7 +33,7 @@ def data_bins_score(
     """Score the files that ais_bench wrote: top-1 and top-5."""
     from stgcn_deploy import api
 
-    found = api.data_bins_score(results, labels, limit=limit, dtype=dtype)
+    found = api.data_bins_score(results, labels, bundle=bundle, limit=limit, dtype=dtype)
     if as_json:
         print_json(found.as_dict())
         return

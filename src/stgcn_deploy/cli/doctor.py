@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stgcn_deploy.cli.console import print_json, print_table, say
 from stgcn_deploy.cli.options import AsJson
 
@@ -9,7 +11,7 @@ __all__ = ["doctor"]
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """List versions, CPU features, and which backends work here or why not."""
+    """List versions, CPU features, NPUs, and which backends and builders work here or why not."""
     from stgcn_deploy import api
 
     found = api.doctor()
@@ -26,9 +28,38 @@ def doctor(as_json: AsJson = False) -> None:
             for name, b in found["backends"].items()
         ],
     )
+    print_table(
+        ("builder", "usable", "why not"),
+        [
+            (name, "yes" if b["usable"] else "NO", b["reason"] or "")
+            for name, b in found["builders"].items()
+        ],
+    )
+    _npus(found["npu"])
     rows = []
     for extra, libraries in found["extras"].items():
         install = libraries["install"]
         listed = ", ".join(f"{k} {v or 'absent'}" for k, v in libraries.items() if k != "install")
         rows.append((extra, listed, install or "complete"))
     print_table(("extra", "libraries", "install with"), rows)
+
+
+def _npus(npu: dict[str, Any]) -> None:
+    """The Ascend chips and what to compile for; one line where there are none."""
+    if not npu["chips"]:
+        say(f"Ascend NPU: none ({npu['reason']})")
+        return
+    print_table(
+        ("NPU", "chip", "name", "health", "--soc-version"),
+        [
+            (
+                str(one["npu"]),
+                str(one["chip"]),
+                one["name"],
+                one["health"],
+                one["soc_version"] or "npu-smi does not tell",
+            )
+            for one in npu["chips"]
+        ],
+        f"Ascend NPUs, driver {npu['driver'] or 'unknown'}",
+    )

@@ -95,6 +95,7 @@ def _bundle(found: dict[str, Any]) -> None:
                 "precision",
                 f"{found['precision']['actual']} (asked {found['precision']['requested']})",
             ),
+            *(("built", _build(build)) for build in found["builds"]),
             ("parity", verified),
             (
                 "classes",
@@ -108,6 +109,11 @@ def _bundle(found: dict[str, Any]) -> None:
 
 def _source(source: dict[str, Any]) -> str:
     return f"{source['file']}, {source['codebase']}, stream {source['stream']}, weight {source['weight']:g}"
+
+
+def _build(build: dict[str, Any]) -> str:
+    asked = "" if build["actual"] == build["requested"] else f" (asked {build['requested']})"
+    return f"{build['file']} for {build['target']}, {build['device']}, {build['actual']}{asked}"
 
 
 def _layout(layout: dict[str, Any]) -> str:

@@ -22,12 +22,15 @@ COMMANDS = {
     "export": f"{_HERE}.export:export",
     "verify": f"{_HERE}.verify:verify",
     "quantize": f"{_HERE}.quantize:quantize",
+    "build": f"{_HERE}.build:build",
     "bench": f"{_HERE}.bench:bench",
     "tune": f"{_HERE}.tune:tune",
     "profile": f"{_HERE}.profile:profile",
     "compare": f"{_HERE}.compare:compare",
     "eval": f"{_HERE}.eval:evaluate",
     "predict": f"{_HERE}.predict:predict",
+    "ascend run": f"{_HERE}.ascend_run:ascend_run",
+    "ascend pack": f"{_HERE}.ascend_pack:ascend_pack",
     "demo": f"{_HERE}.demo:demo",
     "wizard": f"{_HERE}.wizard:wizard",
     "data bins write": f"{_HERE}.data_bins_write:data_bins_write",
@@ -41,6 +44,7 @@ COMMANDS = {
 }
 # Group -> its line on the help page.
 GROUPS = {
+    "ascend": "Run OM files on an Ascend NPU by its own tools, and carry them there.",
     "data": "Look at, convert, draw and make recordings.",
     "data bins": "One raw file for each sample, as Ascend's ais_bench takes and gives them.",
 }

@@ -77,27 +77,32 @@ def print_profile(report: ProfileReport) -> None:
     say(
         f"layers {report.total_ms:.2f} ms {report.how}, {report.typical_ms:.2f} ms in a typical run; a "
         f"run {report.latency_ms:.2f} ms without the profiler, {report.profiled_ms:.2f} ms with it "
-        f"({report.overhead:+.0%}); floor "
-        f"{report.floor_ms():.2f} ms: {report.macs / 1e9:.3g} GMAC at the "
-        f"{report.peak / 1e9:.0f} GMAC/s of a large matrix product here."
+        f"({report.overhead:+.0%}){_floor(report)}."
     )
-    if report.missing or report.uncounted:
-        say(
-            f"{report.missing / 1e9:.3g} GMAC belong to no layer of the profile, and "
-            f"{len(report.uncounted)} product(s) could not be counted."
-        )
+    for remark in report.remarks():
+        say(remark)
     say(report.sentence())
-    if report.busy:
-        say(report.busy)
+
+
+def _floor(report: ProfileReport) -> str:
+    """The floor of the whole graph, where there is one."""
+    floor = report.floor_ms()
+    if floor is None or not report.peak:
+        return ""
+    return (
+        f"; floor {floor:.2f} ms: {report.macs / 1e9:.3g} GMAC at the {report.peak / 1e9:.0f} "
+        "GMAC/s of a large matrix product here"
+    )
 
 
 def _cells(report: ProfileReport, ms: float, macs: int) -> list[str]:
     none = "\N{EN DASH}"
     rate = macs / ms / 1e6 if macs and ms else None
+    floor = report.floor_ms(macs)
     return [
         f"{ms:.3f}",
         f"{ms / report.total_ms:.1%}",
         f"{macs / 1e9:.3f}" if macs else none,
         f"{rate:.1f}" if rate else none,
-        f"{report.floor_ms(macs) / ms:.0%}" if rate else none,
+        f"{floor / ms:.0%}" if rate and floor else none,
     ]

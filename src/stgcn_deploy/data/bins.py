@@ -4,6 +4,7 @@
     DIR/val_label/{i}.bin    int64, its class
     DIR/bins.json            what they are; written last as "complete", so that a half set is known
     RESULTS/{i}_0.bin        scores of record i, written by ais_bench or by `write_scores`
+    RESULTS/{i}_output_0.bin the same, as the older msame calls it
 
 A run that is stopped goes on: a file that is there with the right size was renamed when whole.
 Source: Ascend ModelZoo, built-in STGCN_for_Pytorch, whose scripts write and read the same names.
@@ -25,13 +26,21 @@ from numpy.typing import NDArray
 from stgcn_deploy.errors import DataError, FileUnreadableError, OutputExistsError, UsageError
 from stgcn_deploy.files import write_text
 
-__all__ = ["BinPlan", "Results", "read_results", "write_bins", "write_scores"]
+__all__ = [
+    "BinPlan",
+    "Results",
+    "read_bin_labels",
+    "read_results",
+    "write_bins",
+    "write_scores",
+]
 
 DATA, LABEL, RECORD = "val_data", "val_label", "bins.json"
 LABEL_BYTES = 8
-RESULT = re.compile(r"(\d+)_(\d+)\.bin")
+RESULT = re.compile(r"(\d+)_(?:output_)?(\d+)\.bin")
 PARTIAL = re.compile(r"\.\d+\.bin\.part")
 MAX_CLASSES = 100_000
+FLOATS = {"float32": 4, "float16": 2}
 MAX_LISTED = 5
 
 
@@ -222,18 +231,55 @@ class Results:
     ignored: tuple[str, ...]
 
 
-def read_results(folder: Path, count: int, *, dtype: str = "float32") -> Results:
-    """The first output of every record, {i}_0.bin.
+def read_bin_labels(folder: Path) -> NDArray[np.int64]:
+    """The labels of a whole set of bins.
+
+    Args:
+        folder: the one with bins.json.
+
+    Raises:
+        FileUnreadableError: no such set; DataError: it is not complete, or a label is damaged.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        count, complete = record["count"], record["complete"]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        raise FileUnreadableError(
+            f"{folder} is no folder of samples (no readable {RECORD}); write one with: stgcn data bins "
+            "write"
+        ) from None
+    if complete is not True or isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise DataError(f"{folder} is not complete; run `stgcn data bins write` again.")
+    labels = np.empty(count, np.int64)
+    for index in range(count):
+        file = folder / LABEL / f"{index}.bin"
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {error.strerror}; write it again.") from None
+        if len(content) != LABEL_BYTES:
+            raise DataError(
+                f"{file} has {len(content)} bytes, expected {LABEL_BYTES}; write it again."
+            )
+        labels[index] = int.from_bytes(content, "little", signed=True)
+    return labels
+
+
+def read_results(
+    folder: Path, count: int, *, dtype: str = "float32", classes: int | None = None
+) -> Results:
+    """The first output of every record, {i}_0.bin or {i}_output_0.bin.
 
     Args:
         count: how many records were run; as many files there must be.
         dtype: of the scores, "float32" or "float16".
+        classes: of the network; where it is known, the size of the files tells their dtype.
 
     Raises:
         FileUnreadableError: no such folder.
         DataError: a result that is missing, there twice, cut short or of no record; it is named.
     """
-    if dtype not in ("float32", "float16"):
+    if dtype not in FLOATS:
         raise UsageError(f"results are float32 or float16, got {dtype!r}.")
     if not folder.is_dir():
         raise FileUnreadableError(f"{folder} is no folder; give the one with the *_0.bin files.")
@@ -257,18 +303,19 @@ def read_results(folder: Path, count: int, *, dtype: str = "float32") -> Results
             )
         found[index] = entry.name
         sizes[entry.name] = entry.stat().st_size
-    _check_results(folder, found, sizes, count, np.dtype(dtype).itemsize)
-    classes = next(iter(sizes.values())) // np.dtype(dtype).itemsize
-    scores = np.empty((count, classes), np.float32)
+    _check_found(folder, found, sizes, count)
+    size = next(iter(sizes.values()))
+    if classes is not None:
+        dtype = _dtype_of(folder / found[0], size, classes)
+    _check_size(folder / found[0], size, FLOATS[dtype])
+    scores = np.empty((count, size // FLOATS[dtype]), np.float32)
     kind = np.dtype(dtype).newbyteorder("<")
     for index in range(count):
         scores[index] = np.frombuffer((folder / found[index]).read_bytes(), kind)
     return Results(scores, tuple(sorted(ignored)))
 
 
-def _check_results(
-    folder: Path, found: dict[int, str], sizes: dict[str, int], count: int, item: int
-) -> None:
+def _check_found(folder: Path, found: dict[int, str], sizes: dict[str, int], count: int) -> None:
     if not found:
         raise DataError(
             f"{folder} holds no *_0.bin file; is it the --output_dirname of ais_bench, and did the run "
@@ -276,9 +323,10 @@ def _check_results(
         )
     missing = [index for index in range(count) if index not in found]
     if missing:
+        others = f" (also {_listed(missing[1:])})" if len(missing) > 1 else ""
         raise DataError(
-            f"{folder}: {len(missing)} of {count} results are missing, first {missing[0]}_0.bin "
-            f"(also {_listed(missing[1:])}); run them again, or say --limit if fewer were run."
+            f"{folder}: {len(missing)} of {count} results are missing, first {missing[0]}_0.bin{others}; "
+            "run them again, or say --limit if fewer were run."
         )
     beyond = sorted(index for index in found if index >= count)
     if beyond:
@@ -293,16 +341,30 @@ def _check_results(
             f"{folder / odd[0]} has {sizes[odd[0]]} bytes, the others {usual} ({len(odd)} such files); "
             "it is cut short or of another network: run it again."
         )
-    if not usual or usual % item or usual // item > MAX_CLASSES:
+
+
+def _check_size(file: Path, size: int, item: int) -> None:
+    if not size or size % item or size // item > MAX_CLASSES:
         raise DataError(
-            f"{folder / found[0]} has {usual} bytes, which are no {8 * item}-bit scores; are these the "
-            "results of a classifier?"
+            f"{file} has {size} bytes, which are no {8 * item}-bit scores; are these the results of a "
+            "classifier?"
         )
+
+
+def _dtype_of(file: Path, size: int, classes: int) -> str:
+    """The type whose so many scores fill a file."""
+    for name, item in FLOATS.items():
+        if size == item * classes:
+            return name
+    raise DataError(
+        f"{file} has {size} bytes, and one record's {classes} scores take {4 * classes} (float32) or "
+        f"{2 * classes} (float16); these are results of another network, or of several records."
+    )
 
 
 def _listed(numbers: list[int]) -> str:
     shown = ", ".join(str(one) for one in numbers[:MAX_LISTED])
-    return (shown or "none") + (" ..." if len(numbers) > MAX_LISTED else "")
+    return shown + (" ..." if len(numbers) > MAX_LISTED else "")
 
 
 def write_scores(folder: Path, index: int, scores: NDArray[np.float32]) -> None:

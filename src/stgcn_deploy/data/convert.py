@@ -85,7 +85,8 @@ class Changes:
         if self.frames is not None and one.clip.shape[1] != self.frames:
             one = self._fitted(one, self.frames)
         if self.prepared and one.is_raw:
-            self.counts["numbers taken as prepared, image size dropped"] += 1
+            dropped = ", image size dropped" if one.image_size else ""
+            self.counts[f"numbers taken as prepared{dropped}"] += 1
             one = replace(one, raw=False, image_size=None)
         return one
 

@@ -122,7 +122,7 @@ class Dataset(ABC):
         if split is None:
             return np.arange(len(self), dtype=np.int64)
         if split not in self.splits:
-            known = f"known: {', '.join(self.splits)}." if self.splits else "the file has none."
+            known = f"Known: {', '.join(self.splits)}." if self.splits else "The file has none."
             raise UnknownNameError(
                 f"{self.path}: unknown split {split!r}{nearest(split, self.splits)} {known}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,22 +10,16 @@ from typing import Any
 
 import onnx
 
-from stgcn_deploy.bundle import (
-    LABELS,
-    MANIFEST,
-    MODEL,
-    Bundle,
-    Golden,
-    write_bundle,
-    write_golden,
-)
+from stgcn_deploy.bundle import Bundle, Golden, write_bundle, write_golden
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
+from stgcn_deploy.cores import usable_cores
 from stgcn_deploy.errors import ExportError, UsageError
 from stgcn_deploy.exporter.exporter import example_inputs, write_onnx
 from stgcn_deploy.exporter.presets import ExportOptions
 from stgcn_deploy.exporter.record import draft_manifest, manifest_fields, parity_fields
 from stgcn_deploy.exporter.reference import Float64Reference
 from stgcn_deploy.files import fresh_directory
+from stgcn_deploy.manifest import LABELS, MANIFEST, MODEL
 from stgcn_deploy.measure.bench import model_contender, run_bench
 from stgcn_deploy.measure.inputs import probes
 from stgcn_deploy.measure.verify import VerifyReport, refuse_failed, verify_bundle
@@ -148,11 +141,6 @@ def _choose_form(
         raise ExportError(f"form {broken[0].name} does not run in ONNX Runtime: {broken[0].error}")
     times = {row.name: round(row.percentile(50), 3) for row in report.rows}
     return min(times, key=times.__getitem__), times
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def class_names(

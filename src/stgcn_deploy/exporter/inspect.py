@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
+from stgcn_deploy.exporter.record import contract_of
 from stgcn_deploy.models.families import FAMILIES, count_macs, graph_forms
 
 __all__ = ["describe_checkpoint"]
@@ -38,7 +39,7 @@ def describe_checkpoint(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
         "parameters": checkpoint.num_parameters,
         "macs": count_macs(spec, frames=checkpoint.frames, persons=checkpoint.persons),
         "graph_forms": list(graph_forms(spec)),
-        "preprocessing": checkpoint.codebase.preprocessing,
+        "preprocessing": contract_of(checkpoint)[0],
         "steps": list(checkpoint.steps),
         "facts": facts,
     }

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_deploy.bundle import SCHEMA_VERSION, Manifest
 from stgcn_deploy.checkpoints.base import Setting
 from stgcn_deploy.checkpoints.load import LoadedCheckpoint
 from stgcn_deploy.exporter.exporter import EXPORTER
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, ExportOptions
+from stgcn_deploy.manifest import SCHEMA_VERSION, Manifest
 from stgcn_deploy.measure.environment import versions
 from stgcn_deploy.measure.verify import VerifyReport
 from stgcn_deploy.models.families import count_macs
+from stgcn_deploy.skeleton.contract import Step
 
 # The step that turns joints into bones or motion.
 STREAM = "stream"
 
-__all__ = ["draft_manifest", "manifest_fields", "parity_fields"]
+__all__ = ["contract_of", "draft_manifest", "manifest_fields", "parity_fields"]
 
 
 def draft_manifest(fields: Mapping[str, Any]) -> Manifest:
@@ -85,7 +86,8 @@ def _ranges(checkpoint: LoadedCheckpoint, options: ExportOptions) -> dict[str, t
     }
 
 
-def _contract_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
+def contract_of(checkpoint: LoadedCheckpoint) -> tuple[str, tuple[Step, ...]]:
+    """What makes a clip of a recording, in words and as steps: the checkpoint's own, or its codebase's."""
     setting = Setting(
         layout=checkpoint.match.layout if checkpoint.match else None,
         frames=checkpoint.frames,
@@ -102,6 +104,11 @@ def _contract_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
             # Of an ensemble, the files' own steps may make a stream; its graph makes them all.
             given = tuple(step for step in given if step.name != STREAM)
         words = f"not as its codebase does, but by: {', '.join(step.name for step in given)}"
+    return words, tuple(given)
+
+
+def _contract_fields(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
+    words, given = contract_of(checkpoint)
     steps = [step.complete for step in given]
     return {
         "preprocessing": words,
@@ -150,5 +157,6 @@ def manifest_fields(
         "macs": count_macs(spec, frames=checkpoint.frames, persons=checkpoint.persons),
         "parameters": checkpoint.num_parameters,
         "parity": None,
+        "builds": (),
         "versions": versions(),
     }

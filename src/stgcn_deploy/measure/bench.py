@@ -50,9 +50,9 @@ def model_contender(
     batch: int,
     threads: int,
     macs: int = 0,
-    compute: str = "fp32",
+    compute: str | None = "fp32",
 ) -> Contender:
-    """A model file on a backend of ours."""
+    """A model file on a backend of ours; `compute` as in OpenOptions."""
     options = {
         "model": model,
         "backend": backend,
@@ -65,7 +65,11 @@ def model_contender(
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's result; `error` is set, and nothing else measured, when it could not run."""
+    """One contender's result; `error` is set, and nothing else measured, when it could not run.
+
+    Attributes:
+        parallel_parts: how many parts of the graph the backend ran side by side.
+    """
 
     name: str
     batch: int
@@ -75,6 +79,13 @@ class Row:
     peak_rss_mb: float = float("nan")
     macs: int = 0
     error: str | None = None
+    parallel_parts: int = 1
+
+    @property
+    def title(self) -> str:
+        """The name, and what the runtime was found to do with it."""
+        parts = self.parallel_parts
+        return self.name if parts == 1 else f"{self.name}, {parts} parts in parallel"
 
     def percentile(self, q: float) -> float:
         """Of the latencies, ms."""
@@ -108,6 +119,7 @@ class Row:
             "gmacs_per_s": self.gmacs_per_s,
             "load_ms": self.load_ms,
             "peak_rss_mb": self.peak_rss_mb,
+            "parallel_parts": self.parallel_parts,
             "error": self.error,
             "samples_ms": list(self.samples_ms),
         }
@@ -138,6 +150,7 @@ class Child:
         self.error: str | None = None
         self.samples_ms: list[float] = []
         self.load_ms = float("nan")
+        self.parallel_parts = 1
         self._process = subprocess.Popen(
             [sys.executable, "-m", contender.module],
             stdin=subprocess.PIPE,
@@ -167,6 +180,7 @@ class Child:
         self.error = answer.get("error")
         if self.error is None:
             self.load_ms = answer["ready"]["load_ms"]
+            self.parallel_parts = answer["ready"].get("parallel_parts", 1)
 
     def sample(self, seconds: float) -> None:
         """One round; half the samples of a contender that crashed are not its speed."""
@@ -192,6 +206,7 @@ class Child:
             self.load_ms,
             peak,
             contender.macs,
+            parallel_parts=self.parallel_parts,
         )
 
     def __enter__(self) -> Child:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stgcn_deploy.backends.base import OpenOptions
+from stgcn_deploy.backends.built import model_file
 from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import CheckFailedError, MissingDependencyError, StgcnError, UsageError
@@ -20,8 +20,10 @@ from stgcn_deploy.measure.comparison import Compared, Comparison, Entry
 from stgcn_deploy.measure.contenders import bundle_contenders
 from stgcn_deploy.measure.environment import environment
 from stgcn_deploy.measure.evaluation import Evaluation
+from stgcn_deploy.measure.runner import Runner
 from stgcn_deploy.measure.tolerances import Tolerance, tolerance_for
-from stgcn_deploy.measure.verify import LOGITS, Runner, compare_golden
+from stgcn_deploy.measure.verify import compare_golden
+from stgcn_deploy.measure.visible import LOGITS
 
 __all__ = ["Judge", "compare", "entries_of"]
 
@@ -47,10 +49,13 @@ def entries_of(paths: Sequence[Path], backends: Sequence[str]) -> tuple[Entry, .
             found += [Entry(path, name, error=str(error)) for name in names or [USUAL]]
             continue
         target = bundle.manifest.precision.target
+        built = {one.target for one in bundle.manifest.builds}
         for name in names or [home_backend(bundle.manifest)]:
             skipped = None
             if name not in BACKENDS:
                 skipped = f"made for {name}, which is no backend here"
+            elif not names and not BACKENDS[name].taps and name not in built:
+                skipped = f"made for {name}, and nothing was built for it yet"
             elif target not in (None, name):
                 skipped = f"made for {target}"
             found.append(Entry(path, name, bundle, skipped=skipped))
@@ -112,13 +117,13 @@ def _with_parity(entry: Entry, threads: int) -> Compared:
     manifest, backend = entry.bundle.manifest, BACKENDS[entry.backend]
     judged = True
     try:
-        limit = tolerance_for(backend.name, manifest.precision.actual)
-    except UsageError:
-        limit, judged = NO_LIMIT, False
-    options = OpenOptions(threads=threads, tap=LOGITS, compute=manifest.precision.compute)
-    try:
-        with backend.open(entry.bundle.model_path, options) as session:
-            report = compare_golden(entry.bundle, Runner(manifest, session), limit)
+        file = model_file(entry.bundle, backend)
+        try:
+            limit = tolerance_for(backend.name, file.precision)
+        except UsageError:
+            limit, judged = NO_LIMIT, False
+        with file.open(backend, threads=threads, tap=LOGITS) as session:
+            report = compare_golden(entry.bundle, Runner(manifest, session, file), limit)
     except StgcnError as error:
         return Compared(entry, error=str(error))
     return Compared(entry, parity=report, judged=judged)

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stgcn_deploy.bundle import GOLDEN, LABELS, Bundle
+from stgcn_deploy.bundle import Bundle
+from stgcn_deploy.manifest import GOLDEN, LABELS
 from stgcn_deploy.measure.bench import Row
-from stgcn_deploy.measure.candidates import form_text
+from stgcn_deploy.measure.candidates import form_text, precision_on
 from stgcn_deploy.measure.evaluation import Row as AccuracyRow
 from stgcn_deploy.measure.parity import ParityReport
 from stgcn_deploy.measure.report import failure, speedup
@@ -72,7 +73,7 @@ class Compared:
         """Backend, graph form and precision; the backend alone of what cannot be read."""
         if self.entry.bundle is None:
             return self.entry.backend
-        return form_text(self.entry.bundle.manifest, self.entry.backend)
+        return form_text(self.entry.bundle, self.entry.backend)
 
     @property
     def problem(self) -> str | None:
@@ -88,8 +89,12 @@ class Compared:
         """The model's files on disk, in millions of bytes; recorded cases and labels are not its."""
         if self.entry.bundle is None:
             return float("nan")
-        files = self.entry.bundle.manifest.files.items()
-        return sum(one.bytes for name, one in files if name not in (GOLDEN, LABELS)) / 1e6
+        files, builds = self.entry.bundle.manifest.files, self.entry.bundle.manifest.builds
+        mine = {one.file for one in builds if one.target == self.entry.backend}
+        # A backend opens what was built for it, else the graph; the one is not the other's.
+        others = {GOLDEN, LABELS} | {one.file for one in builds}
+        chosen = mine or files.keys() - others
+        return sum(files[name].bytes for name in chosen) / 1e6
 
     @property
     def points(self) -> float | None:
@@ -182,7 +187,9 @@ class Comparison:
             "bundle": str(one.entry.path),
             "backend": one.entry.backend,
             "graph_form": manifest.graph_form if manifest else None,
-            "precision": manifest.precision.actual if manifest else None,
+            "precision": precision_on(one.entry.bundle, one.entry.backend)
+            if one.entry.bundle
+            else None,
             **{key: facts.get(key) for key in numbers},
             "speed": self.speed(one) if facts else None,
             "size_mb": one.size_mb if manifest else None,

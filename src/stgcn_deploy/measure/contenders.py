@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stgcn_deploy.backends.built import model_file
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.bundle import Bundle, Manifest
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import UsageError
+from stgcn_deploy.manifest import Manifest
 from stgcn_deploy.measure.bench import Contender, model_contender
 
 __all__ = ["bundle_contenders"]
@@ -24,31 +26,34 @@ def bundle_contenders(
     Raises:
         UsageError: the graph has a fixed batch size, and another was asked for; or there are not so
             many person slots.
+        BundleError: nothing was built for the backend, or nothing of that batch size.
         UnknownNameError: no such backend.
     """
     bundle = Bundle(path)
     manifest, clip = bundle.manifest, bundle.manifest.clip
     name = BACKENDS[backend].name
+    built = any(one.target == name for one in manifest.builds)
     slots = {} if present is None else _occupied(path, manifest, present)
     found = []
     for batch in batches:
-        if "N" not in clip.dynamic and batch != clip.batch:
+        if not built and "N" not in clip.dynamic and batch != clip.batch:
             raise UsageError(
                 f"{path} has a fixed batch of {clip.batch}, so batch {batch} cannot be timed; export "
                 f"it with --batch {batch} or --dynamic batch."
             )
+        file = model_file(bundle, BACKENDS[name], batch)
         found.append(
             model_contender(
-                f"{manifest.name} {manifest.precision.actual} on {name}"
+                f"{manifest.name} {file.precision} on {name}"
                 + (f", batch {batch}" if len(batches) > 1 else "")
                 + (f", {present} of {clip.persons} present" if slots else ""),
-                str(bundle.model_path.resolve()),
+                str(file.path.resolve()),
                 backend=name,
                 shapes=manifest.shapes_at(batch),
                 batch=batch,
                 threads=threads,
                 macs=manifest.macs,
-                compute=manifest.precision.compute,
+                compute=file.compute,
             )
         )
         found[-1].options["present"] = slots

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from stgcn_deploy import __version__
+from stgcn_deploy.cores import usable_cores
 
 __all__ = [
     "CPU_FLAGS",
     "cpu_features",
     "cpu_name",
     "environment",
-    "usable_cores",
     "versions",
 ]
 
@@ -55,13 +55,6 @@ def cpu_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def environment() -> dict[str, Any]:

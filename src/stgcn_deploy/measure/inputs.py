@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.bundle import Manifest
+from stgcn_deploy.manifest import Manifest
 
-__all__ = ["Probe", "probes", "random_probes"]
+__all__ = ["Probe", "probes", "random_probes", "smaller_probes"]
 
 Clip = NDArray[np.float32]
 
@@ -84,3 +84,14 @@ def probes(manifest: Manifest, seed: int = 0) -> Iterator[Probe]:
             kinds |= {"alternating": alternating, "glimpse": glimpse}
         for kind, batch in kinds.items():
             yield Probe(kind + suffix, batch.astype(np.float32))
+
+
+def smaller_probes(manifest: Manifest, seed: int) -> Iterator[Probe]:
+    """Random and lifelike clips, and the same closer and closer to nothing.
+
+    The closer, the less sure a network is of its answer, so that its probabilities tell more of its logits.
+    """
+    for probe in probes(manifest, seed):
+        if probe.name in ("random", "lifelike"):
+            for factor in (1.0, 0.3, 0.1, 0.03):
+                yield Probe(f"{probe.name} x {factor:g}", probe.batch * np.float32(factor))

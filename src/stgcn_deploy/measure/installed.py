@@ -9,8 +9,11 @@ __all__ = ["extras"]
 # Extra -> the libraries that it brings.
 EXTRAS = {
     "export": ("torch", "onnxscript"),
-    "openvino": ("openvino", "nncf"),
+    "openvino": ("openvino",),
     "plots": ("matplotlib",),
+    "tensorrt10": ("tensorrt-cu12",),
+    "tensorrt11": ("tensorrt-cu13",),
+    "cuda": ("cuda-bindings",),
 }
 
 

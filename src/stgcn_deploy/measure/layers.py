@@ -14,19 +14,31 @@ from dataclasses import dataclass
 
 from stgcn_deploy.measure.node_macs import PRODUCTS, Graph, Node
 
-__all__ = ["KINDS", "OUTSIDE", "Layer", "Timed", "attribute"]
+__all__ = [
+    "KINDS",
+    "MOVES",
+    "OUTSIDE",
+    "UNNAMED",
+    "Layer",
+    "Timed",
+    "attribute",
+    "home_of",
+    "kind_of",
+]
 
 GRAPH, POINTWISE, TEMPORAL, RESIDUAL = "graph product", "1x1", "temporal", "residual"
 MOVED, REST = "reorder and quantise", "rest"
 KINDS = (GRAPH, POINTWISE, TEMPORAL, RESIDUAL, MOVED, REST)
 OUTSIDE = "outside the blocks"
+# Of a layer whose name tells no place in the graph.
+UNNAMED = "not attributed"
 
 _BLOCK = re.compile(r"^/?(?P<before>.*?)/?blocks\.(?P<number>[0-9]+)/(?P<part>.*)$")
 # Parts of names that say nothing: the whole, and the only stream.
 _PLAIN = ("network", "trunk", "")
 # What runtimes put behind the name that they took over.
 _SUFFIX = re.compile(r"(_kernel_time|_nchwc|_token_[0-9]+|/WithoutBiases|_quant|/fq_[a-z_]+)$")
-_MOVES = {
+MOVES = {
     "ReorderInput", "ReorderOutput", "Reorder", "Transpose", "QuantizeLinear", "DequantizeLinear",
     "DynamicQuantizeLinear", "Cast", "Convert", "FakeQuantize",
 }  # fmt: skip
@@ -47,10 +59,11 @@ class Layer:
 
     Attributes:
         name, op: the runtime's.
-        node: the product of the exported graph that it does; "" where it does none.
-        block: "3", or "origin 3" where there are several streams; OUTSIDE where it is in none.
+        node: the product of the exported graph that it does, or several with " + "; "" where it does none.
+        block: "3", or "origin 3" where there are several streams; OUTSIDE where it is in none, UNNAMED
+            where that is not known.
         kind: one of KINDS.
-        ms: of one run; macs: of the product, None where they are not known.
+        ms: of one run; macs: of its products, None where they are not known.
     """
 
     name: str
@@ -76,12 +89,14 @@ def attribute(timed: Sequence[Timed], graph: Graph) -> tuple[Layer, ...]:
             if found is not None:
                 claimed[place] = found
                 taken.add(found.name)
-    homes = [_home(node.name) if node else None for node in nodes]
+    homes = [home_of(node.name) if node else None for node in nodes]
     made = []
     for place, one in enumerate(timed):
         product = claimed.get(place)
-        block, part = _home(product.name) if product else homes[place] or _nearby(homes, place, one)
-        kind = _kind(product.op if product else one.op, part, product is not None)
+        block, part = (
+            home_of(product.name) if product else homes[place] or _nearby(homes, place, one)
+        )
+        kind = kind_of(product.op if product else one.op, part, product is not None)
         macs = product.macs if product else 0
         made.append(
             Layer(one.name, one.op, product.name if product else "", block, kind, one.ms, macs)
@@ -107,7 +122,7 @@ def _locate(name: str, graph: Graph) -> Node | None:
 
 def _is_product(op: str) -> bool:
     return any(word in op for word in ("Conv", "MatMul", "Gemm", "Einsum", "FullyConnected")) and (
-        op not in _MOVES
+        op not in MOVES
     )
 
 
@@ -136,7 +151,7 @@ def _before(node: Node, graph: Graph) -> Iterator[Node]:
                 todo.append(made_by)
 
 
-def _home(name: str) -> tuple[str, str]:
+def home_of(name: str) -> tuple[str, str]:
     """(block, the rest of the name in it)."""
     found = _BLOCK.match(name)
     if found is None:
@@ -152,9 +167,9 @@ def _nearby(homes: Sequence[tuple[str, str] | None], place: int, one: Timed) -> 
     return next(((home[0], "") for home in order if home is not None), (OUTSIDE, ""))
 
 
-def _kind(op: str, part: str, product: bool) -> str:
+def kind_of(op: str, part: str, product: bool) -> str:
     """One of KINDS."""
-    if op in _MOVES:
+    if op in MOVES:
         return MOVED
     if part.startswith("gcn"):
         if not product:

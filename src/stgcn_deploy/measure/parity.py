@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stgcn_deploy.measure.tolerances import Tolerance
 
-__all__ = ["CaseError", "ParityReport", "compare", "summarise"]
+__all__ = ["CaseError", "ParityReport", "compare", "scale_of", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class CaseError:
     Attributes:
         margin: the reference's least distance between its first and second logit, over scale.
         flip: the largest such distance among samples whose first class changed; 0 without a change.
+        seen: share of samples whose logits could be told from what was compared; 1 for logits, less where
+            only probabilities are there and these are all but 0 and 1.
     """
 
     name: str
@@ -31,6 +33,7 @@ class CaseError:
     margin: float
     flip: float
     finite: bool
+    seen: float = 1.0
 
     @property
     def same_top1(self) -> bool:
@@ -80,12 +83,17 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Every case finite and within tolerance; no case at all is a failure."""
+        """Every case finite and within tolerance; no case at all, or none that told anything, fails."""
         return (
-            bool(self.cases)
+            self.told > 0
             and all(case.finite and case.max_error <= self.allowed(case) for case in self.cases)
             and self.top1_agreement >= self.top1_required
         )
+
+    @property
+    def told(self) -> int:
+        """Cases that told something of the logits."""
+        return sum(case.seen > 0 for case in self.cases)
 
     @property
     def worst(self) -> CaseError | None:
@@ -106,14 +114,25 @@ class ParityReport:
 
 
 def compare(
-    name: str, reference: NDArray[np.floating], candidate: NDArray[np.floating]
+    name: str,
+    reference: NDArray[np.floating],
+    candidate: NDArray[np.floating],
+    *,
+    scale: float | None = None,
+    seen: float = 1.0,
 ) -> CaseError:
-    """Compare two arrays of logits (N, classes); a different shape is an infinite error."""
+    """Compare two arrays of logits (N, classes); a different shape is an infinite error.
+
+    Args:
+        scale: that errors are relative to; by default max(1, max|reference|).
+        seen: see CaseError.
+    """
     usable = reference.shape == candidate.shape and reference.size > 0
     if not (usable and np.isfinite(reference).all() and np.isfinite(candidate).all()):
         return CaseError(name, np.inf, np.inf, np.inf, 1.0, 0.0, np.inf, False)
     wanted, got = reference.astype(np.float64), candidate.astype(np.float64)
-    scale = max(1.0, float(np.abs(wanted).max()))
+    if scale is None:
+        scale = scale_of(wanted)
     error = np.abs(got - wanted) / scale
     ordered = np.sort(wanted, axis=1)
     margins = np.ones(len(wanted))
@@ -131,7 +150,13 @@ def compare(
         margin=float(margins.min()),
         flip=float(behind.max()),
         finite=True,
+        seen=seen,
     )
+
+
+def scale_of(logits: NDArray[np.floating]) -> float:
+    """What errors of these logits are relative to."""
+    return max(1.0, float(np.abs(logits).max()))
 
 
 def summarise(cases: Iterable[CaseError], tolerance: Tolerance) -> ParityReport:

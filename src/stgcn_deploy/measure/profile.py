@@ -1,27 +1,30 @@
 """Where the time of a bundle goes: the runtime's own profile, by block and kind, against the floor.
 
 The floor of a layer is its multiply-accumulates at the rate of a large matrix product, measured right
-there on the same runtime, threads and precision.  What the profiler itself costs is measured too: the
-same model runs without it, in a process of its own, before and after.
+there on the same runtime, threads and precision; TensorRT, which runs engines alone, has none.  What the
+profiler itself costs is measured too: the same model runs without it, in a process of its own, before and
+after.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stgcn_deploy.backends.base import Backend
+from stgcn_deploy.backends.built import ModelFile, batches_of, model_file
 from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import CheckFailedError, MissingDependencyError, UsageError
-from stgcn_deploy.measure.bench import Child, Contender, model_contender
+from stgcn_deploy.measure.bench import Child, model_contender
 from stgcn_deploy.measure.environment import environment
-from stgcn_deploy.measure.layers import KINDS, MOVED, REST, Layer, Timed, attribute
+from stgcn_deploy.measure.layers import KINDS, MOVED, REST, UNNAMED, Layer, Timed
 from stgcn_deploy.measure.node_macs import read_graph
 from stgcn_deploy.measure.peak import peak_contender
 from stgcn_deploy.measure.profile_worker import faster_half
@@ -56,11 +59,13 @@ class ProfileReport:
     """The layers of one run, and what they are measured against.
 
     Attributes:
-        precision: of the bundle; compute: what its float layers are computed in.
+        precision: of the file that ran; compute: what its float layers were told to be computed in, None
+            where that was decided when it was built.
         layers: in the order in which they ran, each with its best time.
         typical_ms: all layers of one run; latency_ms: a run without the profiler; profiled_ms: with it.
             Means over the faster half of the runs.
-        peak: multiply-accumulates per second of a large matrix product here.
+        peak: multiply-accumulates per second of a large matrix product here; None where it is not
+            measured, so that there is no floor; no_floor: the reason.
         macs: of the whole graph; missing: of products that no layer of the profile is.
         uncounted: products whose sizes are not known.
         means: whether times are means over all runs, where the runtime tells no more.
@@ -69,19 +74,20 @@ class ProfileReport:
     bundle: str
     backend: str
     precision: str
-    compute: str
+    compute: str | None
     threads: int
     runs: int
     layers: tuple[Layer, ...]
     typical_ms: float
     latency_ms: float
     profiled_ms: float
-    peak: float
+    peak: float | None
     macs: int
     missing: int
     uncounted: tuple[str, ...]
     means: bool
     environment: dict[str, Any]
+    no_floor: str = ""
 
     @property
     def total_ms(self) -> float:
@@ -98,13 +104,41 @@ class ProfileReport:
         """What the profiler adds to a run, as a share of it."""
         return self.profiled_ms / self.latency_ms - 1
 
-    def floor_ms(self, macs: int | None = None) -> float:
-        """The time of so many multiply-accumulates at the peak; of the whole graph without a number."""
+    def floor_ms(self, macs: int | None = None) -> float | None:
+        """The time of so many multiply-accumulates at the peak; of the whole graph without a number.
+
+        None where there is no floor.
+        """
+        if not self.peak:
+            return None
         return (self.macs if macs is None else macs) / self.peak * 1e3
 
     def of_peak(self, share: Share | Layer) -> float:
-        """Fraction of the peak; NaN of what multiplies nothing."""
-        return self.floor_ms(share.macs) / share.ms if share.macs and share.ms else float("nan")
+        """Fraction of the peak; NaN of what multiplies nothing, and where there is no floor."""
+        floor = self.floor_ms(share.macs) if share.macs else None
+        return floor / share.ms if floor and share.ms else float("nan")
+
+    @property
+    def unnamed(self) -> Share:
+        """The layers whose names tell no place in the graph."""
+        return _share(UNNAMED, (one for one in self.layers if one.block == UNNAMED))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the reader must know of the numbers, a sentence each."""
+        found = []
+        if self.no_floor:
+            found.append(f"no floor: {self.no_floor}.")
+        if self.missing or self.uncounted:
+            found.append(
+                f"{self.missing / 1e9:.3g} GMAC belong to no layer of the profile, and "
+                f"{len(self.uncounted)} product(s) could not be counted."
+            )
+        if unnamed := self.unnamed.layers:
+            found.append(
+                f"{self.unnamed.ms / self.total_ms:.0%} of the time is in {unnamed} of "
+                f"{len(self.layers)} layers whose names tell no block; that is counted as rest."
+            )
+        return (*found, self.busy) if self.busy else tuple(found)
 
     def by_kind(self) -> tuple[Share, ...]:
         """In the order of KINDS, those that occur."""
@@ -123,15 +157,23 @@ class ProfileReport:
         shares = sorted(self.by_kind(), key=lambda share: -share.ms)
         first = shares[0]
         text = f"{first.ms / self.total_ms:.0%} of the time goes into {_words(first)}"
-        if first.macs:
+        if first.macs and self.peak:
             text += f", at {self.of_peak(first):.0%} of the machine's rate"
         idle = sum(share.ms for share in shares if share.name in (MOVED, REST))
         text += f"; {idle / self.total_ms:.0%} is spent beside the products"
-        over = max(shares, key=lambda share: share.ms - self.floor_ms(share.macs))
-        above, lost = self.total_ms - self.floor_ms(), over.ms - self.floor_ms(over.macs)
-        if above > 0 and lost > 0:
-            text += f"; of {above:.1f} ms above the floor, {lost:.1f} ms are in {_words(over)}"
-        return text + "."
+        return text + self._above_the_floor(shares) + "."
+
+    def _above_the_floor(self, shares: Iterable[Share]) -> str:
+        """The end of that sentence; "" where there is no floor, or nothing above it."""
+        floor = self.floor_ms()
+        if floor is None:
+            return ""
+        beyond = [(share.ms - (self.floor_ms(share.macs) or 0.0), share) for share in shares]
+        lost, over = max(beyond, key=lambda one: one[0])
+        above = self.total_ms - floor
+        if above <= 0 or lost <= 0:
+            return ""
+        return f"; of {above:.1f} ms above the floor, {lost:.1f} ms are in {_words(over)}"
 
     @property
     def busy(self) -> str:
@@ -168,10 +210,12 @@ class ProfileReport:
             "layers_ms": self.total_ms,
             "typical_ms": self.typical_ms,
             "overhead": self.overhead,
-            "peak_gmacs_per_s": self.peak / 1e9,
+            "peak_gmacs_per_s": self.peak / 1e9 if self.peak else None,
+            "no_floor": self.no_floor,
             "macs": self.macs,
             "macs_of_no_layer": self.missing,
             "uncounted": list(self.uncounted),
+            "unnamed_ms": self.unnamed.ms,
             "means": self.means,
             "floor_ms": self.floor_ms(),
             "sentence": self.sentence(),
@@ -241,9 +285,12 @@ def profile_bundle(
 ) -> ProfileReport:
     """Profile a bundle at the sizes that it was made for, fed random clips.
 
+    Of files that were built for the backend, the one of the smallest batch runs.
+
     Raises:
         UsageError: threads or runs out of range; UnknownNameError: no such backend, or
         MissingDependencyError: the backend is not usable here.
+        BundleError: nothing in the bundle was built for it.
         CheckFailedError: nothing was measured, or the layers are no account of the run.
     """
     name = BACKENDS[backend].name
@@ -257,52 +304,63 @@ def profile_bundle(
         )
     if reason := BACKENDS[name].available():
         raise MissingDependencyError(reason)
+    profiler, file, batch = PROFILERS[name], *_file_of(bundle, BACKENDS[name])
     manifest = bundle.manifest
-    compute, actual = manifest.precision.compute, manifest.precision.actual
-    shapes = manifest.shapes_at(manifest.clip.batch)
-    rows = manifest.clip.batch * manifest.clip.persons
-    graph = read_graph(bundle.model_path, shapes, rows=rows)
-    model = str(bundle.model_path.resolve())
-    plain = model_contender(
-        "the bundle", model, backend=name, shapes=shapes, batch=1, threads=threads, compute=compute
+    shapes = manifest.shapes_at(batch)
+    graph = read_graph(bundle.model_path, shapes, rows=batch * manifest.clip.persons)
+    model = model_contender(
+        "the bundle",
+        str(file.path.resolve()),
+        backend=name,
+        shapes=shapes,
+        batch=1,
+        threads=threads,
+        compute=file.compute,
     )
-    watched = Contender(
-        "the bundle, profiled", "stgcn_deploy.measure.profile_worker", plain.options, 1
-    )
+    # The profiler's account is of the whole graph, one layer after the other.
+    model.options["parallel"] = False
+    contenders = {
+        "plain": replace(model, module=profiler.plain),
+        "watched": replace(
+            model, name="the bundle, profiled", module="stgcn_deploy.measure.profile_worker"
+        ),
+    }
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        peak = peak_contender(
-            Path(scratch),
-            threads,
-            backend=name,
-            compute=compute,
-            quantised="int8" in actual,
-            size=PEAK_SIZE,
-        )
-        children = []
-        for one in (plain, watched, peak):
+        if not profiler.no_floor:
+            contenders["peak"] = peak_contender(
+                Path(scratch),
+                threads,
+                backend=name,
+                compute=file.compute or "fp32",
+                quantised="int8" in file.precision,
+                size=PEAK_SIZE,
+            )
+        children = {}
+        for key, one in contenders.items():
             progress(f"loading {one.name}")
-            children.append(_loaded(stack.enter_context(Child(one))))
+            children[key] = _loaded(stack.enter_context(Child(one)))
         progress(f"{runs} runs")
         measured = _measured(children, runs)
-    layers = attribute(measured.layers, graph)
-    taken = {layer.node for layer in layers}
+    layers = profiler.attribute(measured.layers, graph)
+    best = min(measured.samples["peak"], default=None)
     report = ProfileReport(
         bundle=str(bundle.path),
         backend=name,
-        precision=actual,
-        compute=compute,
+        precision=file.precision,
+        compute=file.compute,
         threads=threads,
         runs=runs,
         layers=layers,
         typical_ms=measured.typical_ms,
         latency_ms=measured.typical("plain"),
         profiled_ms=measured.typical("watched"),
-        peak=PEAK_SIZE**3 / min(measured.samples["peak"]) * 1e3,
+        peak=PEAK_SIZE**3 / best * 1e3 if best else None,
         macs=graph.macs,
-        missing=sum(node.macs or 0 for node in graph.nodes if node.name not in taken),
+        missing=graph.macs - sum(layer.macs or 0 for layer in layers),
         uncounted=graph.uncounted,
         means=measured.means,
         environment=environment(),
+        no_floor=profiler.no_floor,
     )
     check(report)
     return report
@@ -336,13 +394,22 @@ class _Measured:
         return float(np.mean(samples)) if self.means else faster_half(samples)
 
 
-def _measured(children: list[Child], runs: int) -> _Measured:
+def _file_of(bundle: Bundle, backend: Backend) -> tuple[ModelFile, int]:
+    """What the backend opens, and for how many clips."""
+    file = model_file(bundle, backend)
+    if file.build is None:
+        return file, bundle.manifest.clip.batch
+    return file, batches_of(bundle.manifest, file.build)[0]
+
+
+def _measured(children: Mapping[str, Child], runs: int) -> _Measured:
     """Run the bundle with the profiler; what it is compared with runs before and after."""
-    plain, watched, peak = children
     samples: dict[str, list[float]] = {"plain": [], "watched": [], "peak": []}
     told: dict[str, Any] = {}
-    order = ((peak, "peak", PEAK_RUNS), (plain, "plain", -(-runs // 2)))
-    for child, key, count in (*order, (watched, "watched", runs), *reversed(order)):
+    order = [("peak", PEAK_RUNS)] if "peak" in children else []
+    order.append(("plain", -(-runs // 2)))
+    for key, count in (*order, ("watched", runs), *reversed(order)):
+        child = children[key]
         answer = child.ask({"run": 0.0, "least": count})
         if "error" in answer:
             raise CheckFailedError(f"{child.contender.name} stopped: {answer['error']}")

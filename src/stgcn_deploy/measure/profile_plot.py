@@ -53,8 +53,7 @@ def plot_profile(report: ProfileReport, path: Path, *, force: bool = False) -> P
     names = [f"block {one.name}" if one.name.isdigit() else one.name for one in blocks]
     ax.set_yticks(range(len(blocks)), names, fontsize=8.5, color=_INK)
     ax.set_xlabel(
-        "ms of one run.   Black mark: the floor, the block's multiply-accumulates at the rate of a "
-        f"large matrix product here ({report.peak / 1e9:.0f} GMAC/s).",
+        f"ms of one run.   {_mark(report)}",
         fontsize=8, color=_SOFT, labelpad=8, loc="left",
     )  # fmt: skip
     _dress(ax, longest)
@@ -67,8 +66,8 @@ def plot_profile(report: ProfileReport, path: Path, *, force: bool = False) -> P
     )  # fmt: skip
     figure.text(
         left, 1 - 0.45 / height,
-        f"layers {report.how} {number_text(report.total_ms)} ms, floor "
-        f"{number_text(report.floor_ms())} ms; a typical run {number_text(report.latency_ms)} ms",
+        f"layers {report.how} {number_text(report.total_ms)} ms{_floor(report)}; a typical run "
+        f"{number_text(report.latency_ms)} ms",
         fontsize=9, color=_SOFT, va="top",
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.98 / height))
@@ -76,6 +75,22 @@ def plot_profile(report: ProfileReport, path: Path, *, force: bool = False) -> P
     with fresh_file(path, force=force) as partial:
         figure.savefig(partial, format=path.suffix.lower().lstrip("."))
     return path
+
+
+def _floor(report: ProfileReport) -> str:
+    """That of the whole graph, behind the sum of the layers."""
+    floor = report.floor_ms()
+    return ", no floor" if floor is None else f", floor {number_text(floor)} ms"
+
+
+def _mark(report: ProfileReport) -> str:
+    """What the marks are, or why there are none."""
+    if not report.peak:
+        return f"No floor: {report.no_floor}."
+    return (
+        "Black mark: the floor, the block's multiply-accumulates at the rate of a large matrix "
+        f"product here ({report.peak / 1e9:.0f} GMAC/s)."
+    )
 
 
 def _bars(ax: Axes, report: ProfileReport) -> float:
@@ -89,10 +104,10 @@ def _bars(ax: Axes, report: ProfileReport) -> float:
             )
             ax.barh(place, ms, left=start, height=_BAR, color=_COLOURS[kind], linewidth=0, zorder=2)
             start += ms
-        longest = max(longest, start, report.floor_ms(block.macs))
+        longest = max(longest, start, report.floor_ms(block.macs) or 0.0)
     for place, block in enumerate(report.by_block()):
         floor = report.floor_ms(block.macs)
-        if floor > _LEAST_MARK * longest:
+        if floor is not None and floor > _LEAST_MARK * longest:
             for colour, width in (("white", 4.0), (_INK, 1.8)):  # a white rim sets it off the bar
                 ax.plot(
                     [floor, floor], [place - 0.44, place + 0.44],
@@ -114,6 +129,8 @@ def _texts(ax: Axes, report: ProfileReport, longest: float) -> None:
                 text, (longest, place), (end, 0), textcoords="offset points", ha="right",
                 va="center", fontsize=8, color=colour,
             )  # fmt: skip
+    if not report.peak:
+        return
     ax.annotate(
         "of the rate", (longest, -0.62), (90, 2), textcoords="offset points", ha="right",
         va="bottom", fontsize=7, color=_SOFT, annotation_clip=False,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stgcn_deploy.backends.base import OpenOptions
 from stgcn_deploy.measure.layers import Timed
 from stgcn_deploy.measure.profilers import PROFILERS, Profiled
-from stgcn_deploy.measure.worker import serve, timed_calls
+from stgcn_deploy.measure.worker import random_feed, serve, timed_calls
 
 __all__ = ["best_of", "faster_half", "main"]
 
@@ -44,17 +45,12 @@ def main() -> None:
     opened: list[Profiled] = []
 
     def prepare(options: dict[str, Any]) -> Callable[[], object]:
-        import numpy as np
-
         profiled = PROFILERS[options["backend"]].open(
-            Path(options["model"]), threads=options["threads"], compute=options["compute"]
+            Path(options["model"]),
+            OpenOptions(threads=options["threads"], compute=options["compute"]),
         )
         opened.append(profiled)
-        rng = np.random.default_rng(0)
-        feed = {
-            name: rng.normal(0, 1, shape).astype(np.float32)
-            for name, shape in options["shapes"].items()
-        }
+        feed = random_feed(options["shapes"])
         return lambda: profiled.run(feed)
 
     def sample(call: Callable[[], object], seconds: float, least: int) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def bench_cells(row: Row, first: Row) -> list[str]:
         return [row.name, "failed", *[NONE] * (len(BENCH_HEADER) - 2)]
     facts = row.as_dict()
     return [
-        row.name,
+        row.title,
         *(number_text(facts[key]) for key in ("p50_ms", "p90_ms", "p99_ms")),
         f"{number_text(facts['mean_ms'])} ± {number_text(facts['std_ms'])}",
         number_text(facts["clips_per_s"]),

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from stgcn_deploy.bundle import Manifest
+from stgcn_deploy.backends.built import sizes_of
 from stgcn_deploy.errors import CheckFailedError, UsageError
+from stgcn_deploy.manifest import Manifest
 from stgcn_deploy.measure.bench import MAX_SECONDS, Child, Contender, Row
 from stgcn_deploy.measure.contenders import bundle_contenders
 from stgcn_deploy.measure.environment import environment
@@ -175,7 +176,8 @@ def settings_for(
 
     Args:
         cores: that may be used; no setting keeps more threads busy.
-        batches: None takes powers of two in the range that was verified, or the graph's fixed size.
+        batches: None takes powers of two in the range that was verified, or the graph's fixed size; or
+            those that files were built for.
         threads, instances: None takes powers of two up to `cores`, and `cores`.
 
     Raises:
@@ -184,14 +186,13 @@ def settings_for(
     for name, numbers in (("batch", batches), ("threads", threads), ("instances", instances)):
         if numbers is not None and (not numbers or min(numbers) < 1):
             raise UsageError(f"{name} takes numbers of at least 1, got {tuple(numbers)}.")
-    fixed = (manifest.clip.batch, manifest.clip.batch)
-    known = _doubled(*manifest.clip.dynamic.get("N", fixed))
     usual = _doubled(1, cores)
     found = tuple(
         Setting(*values)
+        for backend in dict.fromkeys(backends)
         for values in product(
-            dict.fromkeys(backends),
-            dict.fromkeys(batches or known),
+            (backend,),
+            dict.fromkeys(batches or _known_batches(manifest, backend)),
             dict.fromkeys(threads or usual),
             dict.fromkeys(instances or usual),
         )
@@ -211,9 +212,18 @@ def settings_for(
     return found
 
 
+def _known_batches(manifest: Manifest, backend: str) -> tuple[int, ...]:
+    """Numbers of clips in one call: those that files were built for, else the range of the graph."""
+    built = [sizes_of(manifest, one) for one in manifest.builds if one.target == backend]
+    if built:
+        return tuple(sorted({size for sizes in built for size in sizes}))
+    fixed = (manifest.clip.batch, manifest.clip.batch)
+    return _doubled(*manifest.clip.dynamic.get("N", fixed))
+
+
 def quick_settings(manifest: Manifest, backend: str, cores: int) -> tuple[Setting, ...]:
     """What decides the lowest latency: threads alone, one session, the smallest batch."""
-    batch, _ = manifest.clip.dynamic.get("N", (manifest.clip.batch, manifest.clip.batch))
+    batch = _known_batches(manifest, backend)[0]
     return settings_for(manifest, [backend], cores, batches=[batch], instances=[1])
 
 

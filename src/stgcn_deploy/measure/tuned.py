@@ -13,9 +13,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.bundle import MANIFEST, read_manifest, sha256_of
+from stgcn_deploy.bundle import read_manifest, sha256_of
+from stgcn_deploy.cores import usable_cores
 from stgcn_deploy.files import cache_folder, write_text
-from stgcn_deploy.measure.environment import cpu_name, usable_cores
+from stgcn_deploy.manifest import MANIFEST
+from stgcn_deploy.measure.environment import cpu_name
 from stgcn_deploy.measure.sweep import Measured, Sweep, quick_settings
 
 __all__ = ["Best", "Tuned", "complete", "recall", "remember"]

@@ -16,9 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["main", "prepare_model", "serve", "timed_calls"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stgcn_deploy.backends.base import Session
+
+__all__ = ["ModelCall", "main", "prepare_model", "random_feed", "serve", "timed_calls"]
 
 Prepare = Callable[[dict[str, Any]], Callable[[], object]]
 Sample = Callable[[Callable[[], object], float, int], dict[str, Any]]
@@ -93,7 +98,8 @@ def serve(prepare: Prepare, sample: Sample = _samples) -> None:
             except Exception as error:  # the parent reports it; a contender may be unavailable
                 _say({"error": f"{type(error).__name__}: {error}"[:400]})
                 return
-            _say({"ready": {"load_ms": loaded, "cores": cores}})
+            parts = getattr(call, "parallel_parts", 1)
+            _say({"ready": {"load_ms": loaded, "cores": cores, "parallel_parts": parts}})
         elif "run" in message and call is not None:
             _say(sample(call, message["run"], message["least"]))
         else:
@@ -101,10 +107,31 @@ def serve(prepare: Prepare, sample: Sample = _samples) -> None:
             return
 
 
-def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
+class ModelCall:
+    """One call of a session, always with the same feed."""
+
+    def __init__(self, session: Session, feed: dict[str, NDArray[Any]]) -> None:
+        self.parallel_parts = session.parallel_parts
+        self._session, self._feed = session, feed
+
+    def __call__(self) -> object:
+        """The outputs."""
+        return self._session.run(self._feed)
+
+
+def random_feed(shapes: dict[str, list[int]]) -> dict[str, NDArray[Any]]:
+    """Normal numbers, always the same."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def prepare_model(options: dict[str, Any]) -> ModelCall:
     """A model file on a backend, fed random inputs of `shapes`.
 
-    "present" of the options, where given: by input, (the axis of its persons, how many are not zero).
+    "present" of the options, where given: by input, (the axis of its persons, how many are not zero);
+    "parallel" as in OpenOptions.
     """
     import numpy as np
 
@@ -113,16 +140,16 @@ def prepare_model(options: dict[str, Any]) -> Callable[[], object]:
 
     session = BACKENDS[options["backend"]].open(
         Path(options["model"]),
-        OpenOptions(threads=options["threads"], compute=options.get("compute", "fp32")),
+        OpenOptions(
+            threads=options["threads"],
+            compute=options.get("compute", "fp32"),
+            parallel=options.get("parallel", True),
+        ),
     )
-    rng = np.random.default_rng(0)
-    feed = {
-        name: rng.normal(0, 1, shape).astype(np.float32)
-        for name, shape in options["shapes"].items()
-    }
+    feed = random_feed(options["shapes"])
     for name, (axis, present) in options.get("present", {}).items():
         np.moveaxis(feed[name], axis, 0)[present:] = 0
-    return lambda: session.run(feed)
+    return ModelCall(session, feed)
 
 
 def main() -> None:

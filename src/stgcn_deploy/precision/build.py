@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stgcn_deploy.bundle import MANIFEST, Bundle, CalibrationRecord, PrecisionRecord
+from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.data.dataset import Dataset
 from stgcn_deploy.errors import CheckFailedError, MissingDependencyError, UsageError
 from stgcn_deploy.files import fresh_directory
+from stgcn_deploy.manifest import MANIFEST, CalibrationRecord, PrecisionRecord
 from stgcn_deploy.measure.environment import environment
 from stgcn_deploy.measure.verify import refuse_failed, verify_bundle
 from stgcn_deploy.precision.calibration import NO_DATA, Calibration, from_data, from_noise

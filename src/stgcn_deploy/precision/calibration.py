@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgcn_deploy.bundle import Manifest
 from stgcn_deploy.data.dataset import Dataset
 from stgcn_deploy.data.recording import UNLABELLED
 from stgcn_deploy.errors import ClipError, DataError, UsageError
+from stgcn_deploy.manifest import Manifest
 from stgcn_deploy.measure.inputs import probes
 from stgcn_deploy.runtime import Model
 

@@ -12,20 +12,13 @@ import numpy as np
 
 from stgcn_deploy.backends.base import OpenOptions
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.bundle import (
-    MANIFEST,
-    MODEL,
-    Bundle,
-    Golden,
-    Manifest,
-    PrecisionRecord,
-    sha256_of,
-    write_bundle,
-    write_golden,
-)
+from stgcn_deploy.bundle import Bundle, Golden, sha256_of, write_bundle, write_golden
 from stgcn_deploy.errors import MissingDependencyError
+from stgcn_deploy.manifest import MANIFEST, MODEL, Manifest, PrecisionRecord
 from stgcn_deploy.measure.environment import versions
-from stgcn_deploy.measure.verify import LOGITS, Runner, VerifyReport
+from stgcn_deploy.measure.runner import Runner
+from stgcn_deploy.measure.verify import VerifyReport
+from stgcn_deploy.measure.visible import LOGITS
 from stgcn_deploy.precision.calibration import Calibration
 
 __all__ = ["Maker", "golden_of", "parity_fields", "runner_of"]
@@ -95,6 +88,7 @@ class Maker:
             "name": name or manifest.name,
             "precision": precision,
             "parity": parity,
+            "builds": (),
             "versions": {**manifest.versions, **versions()},
             "command": self.command or manifest.command,
             **(graph or {}),
@@ -108,8 +102,8 @@ def base_hash(base: Bundle) -> str:
 
 def runner_of(target: str) -> tuple[str, str | None]:
     """The backend that a graph for `target` is judged on here, and why where that is another one."""
-    if target not in BACKENDS:
-        return "onnxruntime", f"{target} does not run here; judged on onnxruntime instead"
+    if target not in BACKENDS or not BACKENDS[target].taps:
+        return "onnxruntime", f"{target} runs no graph; judged on onnxruntime instead"
     try:
         reason = BACKENDS[target].available()
     except MissingDependencyError as error:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.backends.registry import BACKENDS
-from stgcn_deploy.bundle import MANIFEST, Bundle, sha256_of
+from stgcn_deploy.bundle import Bundle, sha256_of
 from stgcn_deploy.data.dataset import Dataset
 from stgcn_deploy.data.recording import UNLABELLED
 from stgcn_deploy.errors import CheckFailedError
+from stgcn_deploy.manifest import MANIFEST
 from stgcn_deploy.measure.evaluation import Candidate, Choice, Evaluation, Row, evaluate
 from stgcn_deploy.runtime import Model, load
 

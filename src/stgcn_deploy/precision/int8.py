@@ -15,9 +15,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from stgcn_deploy.bundle import Manifest
 from stgcn_deploy.errors import ExportError, UsageError, requires
-from stgcn_deploy.measure.verify import LOGITS
+from stgcn_deploy.manifest import Manifest
+from stgcn_deploy.measure.visible import LOGITS
 from stgcn_deploy.precision.calibration import Calibration
 from stgcn_deploy.precision.graphs import (
     Graph,

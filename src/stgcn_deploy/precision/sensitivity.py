@@ -14,7 +14,8 @@ from stgcn_deploy.backends.base import OpenOptions
 from stgcn_deploy.backends.registry import BACKENDS
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.errors import requires
-from stgcn_deploy.measure.verify import LOGITS, Runner
+from stgcn_deploy.measure.runner import Runner
+from stgcn_deploy.measure.visible import LOGITS
 from stgcn_deploy.precision.calibration import Calibration
 from stgcn_deploy.precision.graphs import WEIGHTED, block_of, read_model
 from stgcn_deploy.precision.int8 import Quantiser

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stgcn_deploy.bundle import AccuracyRecord, Bundle
+from stgcn_deploy.bundle import Bundle
+from stgcn_deploy.cores import usable_cores
+from stgcn_deploy.manifest import AccuracyRecord
 from stgcn_deploy.measure.bench import model_contender, run_bench
 from stgcn_deploy.measure.evaluation import Row
 from stgcn_deploy.precision.gate import Gate
@@ -120,9 +121,6 @@ def time_trials(
 
     A contender that fails has no time; the search does not depend on it.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     manifest = base.manifest
     contenders = [
         model_contender(
@@ -131,7 +129,7 @@ def time_trials(
             backend=backend,
             shapes=manifest.shapes_at(manifest.clip.batch),
             batch=manifest.clip.batch,
-            threads=cores,
+            threads=usable_cores(),
             macs=manifest.macs,
             compute=bundle.manifest.precision.compute,
         )

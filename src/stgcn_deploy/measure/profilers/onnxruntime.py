@@ -10,9 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stgcn_deploy.backends.base import OpenOptions
 from stgcn_deploy.backends.onnxruntime import BACKEND, PROVIDERS
 from stgcn_deploy.errors import BackendError, requires
 from stgcn_deploy.measure.layers import Timed
+from stgcn_deploy.measure.profilers import Profiler
 
 __all__ = ["PROFILER", "OnnxRuntimeProfiler"]
 
@@ -63,14 +65,14 @@ def by_run(events: list[dict[str, Any]]) -> list[list[Timed]]:
     return runs
 
 
-class OnnxRuntimeProfiler:
+class OnnxRuntimeProfiler(Profiler):
     """See Profiler."""
 
-    def open(self, model: Path, *, threads: int, compute: str) -> _Profiled:
+    def open(self, model: Path, options: OpenOptions) -> _Profiled:
         """See Profiler.open."""
         with requires("profiling a model", BACKEND.install):
             import onnxruntime
-        if compute == "bf16":
+        if options.said == "bf16":
             raise BackendError(
                 "ONNX Runtime does not compute in bfloat16 on CPUs; profile this bundle with "
                 "--backend openvino."
@@ -78,7 +80,7 @@ class OnnxRuntimeProfiler:
         folder = tempfile.TemporaryDirectory()
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
-        settings.intra_op_num_threads = threads
+        settings.intra_op_num_threads = options.threads or 0
         settings.inter_op_num_threads = 1
         settings.enable_profiling = True
         settings.profile_file_prefix = str(Path(folder.name) / "profile")

@@ -7,9 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stgcn_deploy.backends.base import OpenOptions
 from stgcn_deploy.backends.openvino import BACKEND, DEVICE, HINTS, PRECISIONS
 from stgcn_deploy.errors import BackendError, MissingDependencyError, requires
 from stgcn_deploy.measure.layers import Timed
+from stgcn_deploy.measure.profilers import Profiler
 
 __all__ = ["PROFILER", "OpenVinoProfiler"]
 
@@ -59,10 +61,10 @@ def mean_of_last(said: list[list[Timed]], last: int) -> list[Timed]:
     ]
 
 
-class OpenVinoProfiler:
+class OpenVinoProfiler(Profiler):
     """See Profiler."""
 
-    def open(self, model: Path, *, threads: int, compute: str) -> _Profiled:
+    def open(self, model: Path, options: OpenOptions) -> _Profiled:
         """See Profiler.open."""
         with requires("profiling a model on OpenVINO", BACKEND.install):
             import openvino
@@ -70,11 +72,11 @@ class OpenVinoProfiler:
             raise MissingDependencyError(reason)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": HINTS["latency"],
-            "INFERENCE_PRECISION_HINT": PRECISIONS[compute][0],
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": PRECISIONS[options.said][0],
+            "INFERENCE_NUM_THREADS": options.threads or 0,
             "PERF_COUNT": True,
         }
-        if compute == "fp32":
+        if options.said == "fp32":
             settings["EXECUTION_MODE_HINT"] = "ACCURACY"
         core = openvino.Core()
         try:

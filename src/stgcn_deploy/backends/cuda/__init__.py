@@ -1,0 +1,1 @@
+"""CUDA memory, streams, events and graphs, for the backends that run on NVIDIA GPUs."""

@@ -1,0 +1,1 @@
+"""From a bundle's graph to a file for one kind of device, by the vendor's own tool."""
