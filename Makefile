@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(if $(TORCH),$(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)")
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[export,openvino,plots]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[export,openvino,plots,live,mqtt]"
 	touch $(STAMP)
 
 demo: setup

@@ -1,0 +1,1 @@
+"""Where frames come from: one file for each kind, and `registry` with the table."""
