@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
@@ -14,6 +14,7 @@ from stgcn_deploy.live.frames import Detection, Frame, Tracked
 from stgcn_deploy.live.observer import Observer, WindowDrop
 from stgcn_deploy.live.ring import Resampled, TrackRing
 from stgcn_deploy.live.scheduler import Beat, phase_of
+from stgcn_deploy.live.seats import Seats
 from stgcn_deploy.live.settings import TrackSettings, WindowSettings
 from stgcn_deploy.live.similarity import box_of
 from stgcn_deploy.live.track import Track, Tracker
@@ -25,6 +26,8 @@ __all__ = ["People", "WindowShape"]
 SLACK = 1e-9
 # Frames without a person that are remembered of them.
 MISSED = 512
+# Detections of one frame that are looked at: matching takes the square of them.
+MOST_DETECTIONS = 100
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class People:
         most: only so many people get windows, those longest in sight; None: all; may be set at any time.
         late: frames left out because they were not newer than the one before.
         empty: detections left out because no joint was found.
+        surplus: detections left out because a frame had too many.
         crowded: windows of a scene that had no room for everybody.
     """
 
@@ -71,6 +75,7 @@ class People:
         self.most: int | None = None
         self.late = 0
         self.empty = 0
+        self.surplus = 0
         self.crowded = 0
         self._shape = shape
         self._settings = windows
@@ -78,7 +83,7 @@ class People:
         self._phase = phase
         self._tracker = Tracker(track)
         self._memory: dict[Track, _Memory] = {}
-        self._slots: list[Track | None] = [None] * shape.persons
+        self._seats = Seats(shape.persons)
         self._scene: Beat | None = None
         self._last = -np.inf
         self._seam = -np.inf
@@ -113,9 +118,9 @@ class People:
         self._forget(self._tracker.ended())
         for track, one in sights:
             self._remember(t, track, one)
-        met = {track for track, _ in sights}
-        for track in self._memory.keys() - met:
-            self._memory[track].missed.append(t)
+        for track, memory in self._memory.items():
+            if track.seen != t:
+                memory.missed.append(t)
         seen = {track: one for track, one in sights if track.number is not None}
         people = [Tracked(track.number or 0, one) for track, one in seen.items()]
         make = self._persons if self._shape.mode == "person" else self._everybody
@@ -130,11 +135,26 @@ class People:
         """Begin anew: everybody is gone; numbers are not used again."""
         self._tracker.reset()
         self._forget(self._tracker.ended())
+        self._drop(self._seats.reset())
         self._scene = None
 
     def _shown(self, detections: Sequence[Detection]) -> list[Detection]:
-        shown = [one for one in detections if one.keypoints.any()]
-        self.empty += len(detections) - len(shown)
+        """The detections that show somebody; joints that are no numbers are joints not found."""
+        shown = []
+        for one in detections:
+            fine = np.isfinite(one.keypoints)
+            if fine.all():
+                usable = one
+            else:
+                found = fine.all(axis=-1, keepdims=True)
+                usable = replace(one, keypoints=np.where(found, one.keypoints, np.float32(0)))
+            if usable.keypoints.any():
+                shown.append(usable)
+            else:
+                self.empty += 1
+        if len(shown) > MOST_DETECTIONS:
+            self.surplus += len(shown) - MOST_DETECTIONS
+            shown = sorted(shown, key=lambda one: -one.score)[:MOST_DETECTIONS]
         return shown
 
     def _remember(self, t: float, track: Track, one: Detection) -> None:
@@ -146,10 +166,17 @@ class People:
 
     def _forget(self, ended: Sequence[Track]) -> None:
         for track in ended:
-            self._memory.pop(track, None)
             if track.number is not None:
                 self._gone.append(track.number)
-        self._slots = [None if one in ended else one for one in self._slots]
+            if not self._seats.leave(track):
+                self._drop([track])
+
+    def _drop(self, tracks: Sequence[Track]) -> None:
+        for track in tracks:
+            self._memory.pop(track, None)
+
+    def _counting(self) -> list[Track]:
+        return [one for one in self._memory if one.number is not None]
 
     def _chosen(self, tracks: Sequence[Track]) -> list[Track]:
         """Those longest in sight."""
@@ -168,7 +195,7 @@ class People:
     def _persons(self, frame: Frame, seen: dict[Track, Detection], now: float) -> list[Window]:
         """A window of each person who is due."""
         windows = []
-        for track in self._chosen([one for one in self._memory if one.number is not None]):
+        for track in self._chosen(self._counting()):
             memory = self._memory[track]
             if memory.beat is None:
                 memory.beat = Beat(self._first(track.born, track.number))
@@ -204,39 +231,40 @@ class People:
         return [window]
 
     def _everybody(self, frame: Frame, seen: dict[Track, Detection], now: float) -> list[Window]:
-        """The window of the scene, if it is due and somebody is there."""
-        self._seat([one for one in self._memory if one.number is not None])
-        seated = [one for one in self._slots if one is not None]
-        if not seated:
+        """The window of the scene, if it is due and somebody of it is there."""
+        oldest = frame.t - (self._shape.frames - 1) / self._shape.fps - self._settings.max_gap
+        self._drop(self._seats.update(self._ranked(self._counting()), oldest))
+        seated = self._seats.tracks
+        if not any(one in seen for one in seated):
             return []
         if self._scene is None:
             self._scene = Beat(self._first(min(one.born for one in seated)))
-        if not any(one in seen for one in seated) or not self._scene.due(frame.t, self.stride):
+        if not self._scene.due(frame.t, self.stride):
             return []
-        self.crowded += len(seen) > sum(one in seen for one in seated)
+        self.crowded += len(seen.keys() - set(seated)) > 0
         shown = self._chosen(seated)
-        parts = {
-            slot: self._resampled(self._memory[one].ring, self._seam)
-            for slot, one in enumerate(self._slots)
-            if one is not None and one in shown
-        }
+        rings = {one: self._memory[one].ring for one in shown}
+        parts = {one: self._resampled(ring, self._seam) for one, ring in rings.items()}
         length = max(len(part.clip) for part in parts.values())
         if not self._filled(length):
-            wholes = [self._resampled(self._memory[one].ring, -np.inf) for one in shown]
+            wholes = [self._resampled(ring, -np.inf) for ring in rings.values()]
             filled = any(self._filled(len(whole.clip)) for whole in wholes)
             self._refused("gap" if filled else "underfilled")
             return []
+        places = self._seats.taken
         joints = next(iter(parts.values())).clip.shape[1:]
-        clip = np.zeros((len(self._slots), length, *joints), np.float32)
+        clip = np.zeros((len(places), length, *joints), np.float32)
         anybody = np.zeros(length, bool)
-        for slot, part in parts.items():
-            # All end with the newest frame; those who came later begin with nothing.
-            clip[slot, length - len(part.clip) :] = part.clip
-            anybody[length - len(part.clip) :] |= part.valid
+        for place, one in enumerate(places):
+            if one is not None and one in parts:
+                # All end with the newest frame; those who came later begin with nothing.
+                begin = length - len(parts[one].clip)
+                clip[place, begin:] = parts[one].clip
+                anybody[begin:] |= parts[one].valid
         window = Window(
             camera=self.camera,
             track=None,
-            tracks=tuple(one.number or 0 if one in shown else 0 for one in self._slots),
+            tracks=tuple(one.number or 0 if one in parts else 0 for one in places),
             clip=clip,
             fill=length / self._shape.frames,
             valid_ratio=float(anybody.mean()),
@@ -248,13 +276,6 @@ class People:
         )
         self._observer.window(window)
         return [window]
-
-    def _seat(self, tracks: Sequence[Track]) -> None:
-        """Who has a slot keeps it; a free one is taken by whoever has been there longest."""
-        waiting = [one for one in self._ranked(tracks) if one not in self._slots]
-        for slot, one in enumerate(self._slots):
-            if one is None and waiting:
-                self._slots[slot] = waiting.pop(0)
 
     def _resampled(self, ring: TrackRing, since: float) -> Resampled:
         shape = self._shape
