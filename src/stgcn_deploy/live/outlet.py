@@ -17,6 +17,11 @@ __all__ = ["Outlet"]
 
 LOG = logging.getLogger(__name__)
 
+# The same trouble of a sink is said again after so many seconds; it is counted each time.
+AGAIN = 60.0
+# Seconds before a sink whose deferred work broke is asked again.
+PAUSE = 1.0
+
 
 class Outlet:
     """Events wait here for a sink, so many at most; the oldest go first when there are more.
@@ -38,7 +43,7 @@ class Outlet:
         self._busy = False
         self._deadline: float | None = None
         self._given_up = False
-        self._well = True
+        self._said: dict[str, float] = {}
         # The interpreter must not wait for a sink that blocks for ever.
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
         self._thread.start()
@@ -92,14 +97,16 @@ class Outlet:
                     self._sink.emit(event)
                 elif isinstance(self._sink, DeferringSink):
                     due = self._sink.work(began)
-                self._recovered()
             except Exception as error:
-                self._failed(error)
+                self._failed(error, began)
+                if event is None and not isinstance(error, SinkError):
+                    # Not of the kind that a sink gives up an event with: it would come again at once.
+                    due = began + PAUSE
             self._observer.stage("sink", time.monotonic() - began)
         try:
             self._sink.close()
         except Exception as error:
-            self._failed(error)
+            self._failed(error, time.monotonic())
 
     def _next(self, due: float | None) -> tuple[Event | None, float | None, bool]:
         """Wait for something to do.
@@ -130,24 +137,18 @@ class Outlet:
         self._drop(left, "stopping")
         return None, None, False
 
-    def _recovered(self) -> None:
-        if not self._well:
-            self._well = True
-            LOG.warning("%s: takes events again", self.name)
-
-    def _failed(self, error: Exception) -> None:
-        """Count what was lost, and say so once until it goes well again."""
-        if self._well:
-            self._well = False
+    def _failed(self, error: Exception, now: float) -> None:
+        """Count what was lost; say so, but not for each of many."""
+        reason, events = "failed", 1
+        if isinstance(error, SinkError):
+            reason, events = error.reason, error.events
+        if now - self._said.get(reason, -math.inf) > AGAIN:
+            self._said[reason] = now
             # What is no error of ours may name secrets.
             text = str(error) if isinstance(error, StgcnError) else type(error).__name__
             LOG.warning("%s: %s", self.name, text)
-        if self._given_up:
-            return
-        if isinstance(error, SinkError):
-            self._drop(error.events, error.reason)
-        else:
-            self._drop(1, "failed")
+        if not self._given_up:
+            self._drop(events, reason)
 
     def _drop(self, events: int, reason: str) -> None:
         for _ in range(events):
