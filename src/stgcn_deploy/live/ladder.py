@@ -16,7 +16,9 @@ __all__ = ["STEPS", "Ladder", "Measures", "Step"]
 # A step up that has to be taken back within this time was one too many, seconds.
 TRIAL = 10.0
 # The time before a step up grows at most so many times over `recover`.
-PATIENCE = 16.0
+PATIENCE = 32.0
+# Ages that fall by so much in the time of a step: what was done already is enough.
+FALLING = 0.1
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,13 @@ class Ladder:
         )
         self.level = 0
         self._last: float | None = None
-        self._over = 0.0
+        # For how long ages were too high since the count began, and the age at its beginning.
+        self._over, self._mark = 0.0, 0.0
+        # Since when all is young, and when the last step up was that is still on trial.
         self._quiet: float | None = None
         self._raised: float | None = None
-        self._patience = settings.recover
+        # Level -> how long to wait before the step up from it; of the others `recover`.
+        self._patience: dict[int, float] = {}
 
     @property
     def name(self) -> str:
@@ -139,32 +144,54 @@ class Ladder:
         """
         if not self._settings.enabled:
             return False
-        step, trial = self._settings.step, max(TRIAL, 2 * self._settings.step)
+        step = self._settings.step
         # Half a step at most: one reading alone, after a pause, moves nothing.
         passed = 0.0 if self._last is None else min(max(now - self._last, 0.0), step / 2)
         self._last = now
-        age = max(oldest, waiting)
-        # A few readings below the limit within a crowd of others do not begin the count anew.
-        self._over = max(0.0, self._over + (passed if age > self._settings.high else -passed))
+        self._count(now, max(oldest, waiting), passed)
+        if self._raised is not None and now - self._raised >= max(TRIAL, 2 * step):
+            self._lasted()
+        if self._over >= step and self.level + 1 < len(self._levels):
+            return self._down(max(oldest, waiting))
+        if self.level and self._quiet is not None:
+            patience = self._patience.get(self.level, self._settings.recover)
+            if now - self._quiet >= patience:
+                self._lasted()
+                self._move(self.level - 1)
+                self._raised = now
+                return True
+        return False
+
+    def _count(self, now: float, age: float, passed: float) -> None:
         if not age < self._settings.low:
             self._quiet = None
         elif self._quiet is None:
             self._quiet = now
-        if self._raised is not None and now - self._raised >= trial:
-            self._raised, self._patience = None, self._settings.recover
-        if self._over >= step and self.level + 1 < len(self._levels):
-            if self._raised is not None:
-                self._patience = min(2 * self._patience, PATIENCE * self._settings.recover)
-                self._raised = None
-            return self._move(self.level + 1)
-        if self.level and self._quiet is not None and now - self._quiet >= self._patience:
-            self._raised = now
-            return self._move(self.level - 1)
-        return False
+        if self._over == 0.0:
+            self._mark = age
+        # A few readings below the limit within a crowd of others do not begin the count anew.
+        self._over = max(0.0, self._over + (passed if age > self._settings.high else -passed))
 
-    def _move(self, level: int) -> bool:
-        self.level, self._over, self._quiet = level, 0.0, None
+    def _down(self, age: float) -> bool:
+        """A step down, unless what waits is being worked off since the last one."""
+        if age < (1 - FALLING) * self._mark:
+            self._over = 0.0
+            return False
+        level = self.level + 1
+        if self._raised is not None:
+            longer = 2 * self._patience.get(level, self._settings.recover)
+            self._patience[level] = min(longer, PATIENCE * self._settings.recover)
+        self._move(level)
         return True
+
+    def _lasted(self) -> None:
+        """The last step up was right."""
+        if self._raised is not None:
+            self._raised = None
+            self._patience.pop(self.level + 1, None)
+
+    def _move(self, level: int) -> None:
+        self.level, self._over, self._quiet, self._raised = level, 0.0, None, None
 
 
 def _levels(
