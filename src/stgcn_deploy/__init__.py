@@ -34,6 +34,7 @@ _PUBLIC = {
     "inspect": "stgcn_deploy.api",
     "layouts": "stgcn_deploy.api",
     "load": "stgcn_deploy.api",
+    "pose_fetch": "stgcn_deploy.api",
     "predict": "stgcn_deploy.api",
     "profile": "stgcn_deploy.api",
     "tune": "stgcn_deploy.api",

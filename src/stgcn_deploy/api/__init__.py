@@ -12,6 +12,7 @@ from stgcn_deploy.api.checkpoint import export, inspect
 from stgcn_deploy.api.comparison import compare
 from stgcn_deploy.api.evaluation import evaluate
 from stgcn_deploy.api.knowledge import doctor, layouts
+from stgcn_deploy.api.pose import pose_fetch
 from stgcn_deploy.api.profiling import profile
 from stgcn_deploy.api.quantization import quantize
 from stgcn_deploy.api.recordings import data_convert, data_info, data_plot, data_synth
@@ -37,6 +38,7 @@ __all__ = [
     "inspect",
     "layouts",
     "load",
+    "pose_fetch",
     "predict",
     "profile",
     "tune",

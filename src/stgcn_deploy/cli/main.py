@@ -39,6 +39,7 @@ COMMANDS = {
     "data convert": f"{_HERE}.data_convert:data_convert",
     "data plot": f"{_HERE}.data_plot:data_plot",
     "data synth": f"{_HERE}.data_synth:data_synth",
+    "pose fetch": f"{_HERE}.pose_fetch:pose_fetch",
     "layouts": f"{_HERE}.layouts:layouts",
     "doctor": f"{_HERE}.doctor:doctor",
 }
@@ -47,6 +48,7 @@ GROUPS = {
     "ascend": "Run OM files on an Ascend NPU by its own tools, and carry them there.",
     "data": "Look at, convert, draw and make recordings.",
     "data bins": "One raw file for each sample, as Ascend's ais_bench takes and gives them.",
+    "pose": "Find people's joints in images.",
 }
 BUG = 70
 
