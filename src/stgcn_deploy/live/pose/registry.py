@@ -1,0 +1,26 @@
+"""The tables of pose estimators and of person detectors; a factory takes PoseSettings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stgcn_deploy.live.pose.base import Pose
+from stgcn_deploy.live.pose.detector import PersonDetector
+from stgcn_deploy.live.settings import PoseSettings
+from stgcn_deploy.registry import Registry
+
+__all__ = ["DETECTORS", "POSES"]
+
+_HERE = "stgcn_deploy.live.pose"
+
+POSES: Registry[Callable[[PoseSettings], Pose]] = Registry(
+    "pose estimator",
+    {
+        "rtmo": f"{_HERE}.rtmo:make",
+        "rtmpose": f"{_HERE}.rtmpose:make",
+        "yolo-pose": f"{_HERE}.yolo_pose:make",
+    },
+)
+
+# A user's file is no name of this table: yolo_detector opens it.
+DETECTORS: Registry[Callable[[PoseSettings], PersonDetector]] = Registry("person detector", {})
