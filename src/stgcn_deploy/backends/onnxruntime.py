@@ -27,7 +27,12 @@ def _spec(value: Any) -> TensorSpec:
         size if isinstance(size, (int, str)) else f"axis{index}"
         for index, size in enumerate(value.shape)
     )
-    dtype = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+    dtype = {
+        "tensor(float)": "float32",
+        "tensor(float16)": "float16",
+        "tensor(double)": "float64",
+        "tensor(uint8)": "uint8",
+    }
     return TensorSpec(value.name, dtype.get(value.type, value.type), shape)
 
 

@@ -123,12 +123,15 @@ class BatchSettings(_Settings):
         delay: a window waits at most so long for company.
         pending: at most so many wait; the oldest goes first.
         workers: calls at the same time, each with a session of its own.
+        per_camera: a session for each camera instead, as one CUDA stream for each camera; more memory, and
+            no batches of several cameras.
     """
 
     max: PositiveInt | None = None
     delay: NonNegativeFloat = 0.02
     pending: PositiveInt = 256
     workers: PositiveInt = 1
+    per_camera: bool = False
 
 
 class DecideSettings(_Settings):

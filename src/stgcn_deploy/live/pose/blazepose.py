@@ -231,14 +231,14 @@ def make(settings: PoseSettings) -> BlazePose:
     from stgcn_deploy.errors import UsageError
     from stgcn_deploy.live.pose.fetch import DETECTOR, LANDMARKS, find_weights
     from stgcn_deploy.live.pose.litert import LiteNetwork
-    from stgcn_deploy.live.pose.registry import open_detector
+    from stgcn_deploy.live.pose.detectors import open_detector
 
     if settings.model is not None or settings.layout not in (None, BlazePose.layout):
         raise UsageError(
             "blazepose has weights and a layout (mediapipe33) of its own; leave out the pose model and "
             "layout, or name the estimator that the model is for."
         )
-    boxes = open_detector(settings)
+    boxes = open_detector(settings) if settings.detector else None
     weights = find_weights()
     detector: Pool[Network] = Pool(lambda: LiteNetwork(weights[DETECTOR]))
     landmarks: Pool[Network] = Pool(lambda: LiteNetwork(weights[LANDMARKS]))
