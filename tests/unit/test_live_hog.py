@@ -10,7 +10,7 @@ import pytest
 
 from stgcn_deploy.errors import BackendError, MissingDependencyError
 from stgcn_deploy.live.pose import hog
-from stgcn_deploy.live.pose.registry import open_detector
+from stgcn_deploy.live.pose.detectors import open_detector
 from stgcn_deploy.live.settings import PoseSettings
 
 
