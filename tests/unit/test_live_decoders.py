@@ -913,6 +913,19 @@ def test_open_sides_are_the_usual_ones(tmp_path: Path) -> None:
         OnnxModel(file, usual=(416, 416))
 
 
+def test_a_batch_that_is_open_in_name_only_is_one(tmp_path: Path) -> None:
+    outputs = {"dets": np.zeros((1, 5, 5)), "keypoints": np.zeros((1, 5, 17, 3))}
+    outputs["dets"][0, 0] = [16, 12, 48, 44, 0.9]
+    file = constant_model(tmp_path / "one.onnx", outputs, image=("batch", 3, 64, 64))
+    pose = rtmo_file.make(_settings("rtmo", file))
+    found = pose.detect([_frame(_squares(), "a"), _frame(_squares(), "b")])
+    assert [len(people) for people in found] == [1, 1]
+    pose.close()
+    model = OnnxModel(rtmo(tmp_path / "any.onnx", [[1, 1, 9, 9, 0.9]]), usual=(64, 64))
+    assert model.batch is None
+    model.close()
+
+
 def test_operators_of_another_runtime_are_refused(tmp_path: Path) -> None:
     node = helper.make_node("TRTBatchedNMS", ["input"], ["dets"], domain="mmdeploy")
     graph = helper.make_graph(
