@@ -271,10 +271,12 @@ class VideoSettings(Checked):
 
     Attributes:
         fps: of the file; frames are repeated or left out to fit.
+        height: larger pictures are made smaller, which costs far less than writing them.
         crf: 0 to 51; larger numbers are smaller files and worse pictures.
     """
 
     fps: PositiveFloat = 25.0
+    height: Annotated[int, Field(ge=16, le=4320)] = 720
     crf: Annotated[int, Field(ge=0, le=51)] = 28
 
 
