@@ -318,8 +318,8 @@ def test_too_few_probabilities_are_a_wrong_bundle() -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(UsageError, match="leave is"):
-        decider(leave=0.7, enter=0.6)
+    with pytest.raises(ValueError, match="leave is"):
+        DecideSettings(leave=0.7, enter=0.6)
     with pytest.raises(UnknownNameError, match="did you mean 'stand'"):
         decider(ignore=("stnd",))
     with pytest.raises(UsageError, match="softmax or sigmoid"):

@@ -303,11 +303,11 @@ class LiveSettings(Checked):
     """A live run.
 
     Attributes:
-        bundle: folder of the network.
+        bundle: directory of the network.
         cameras: at least one.
-        backend: runtime of the network; None: the first that is here.
-        threads: of each call of the network; None: as the runtime likes.
-        stale: a frame that has waited for so long goes no further.
+        backend, threads: how the bundle is opened; None: as it was made for, as the runtime chooses.
+        stale: a frame of a camera that has waited for so long is not looked at any more.
+        near: take stand-ins for joints that a source has not (the nose for the head).
         sinks: where events go.
         page: None: no page.
     """
@@ -317,6 +317,7 @@ class LiveSettings(Checked):
     backend: str | None = None
     threads: PositiveInt | None = None
     stale: PositiveFloat = 0.5
+    near: bool = False
     pose: PoseSettings = PoseSettings()
     track: TrackSettings = TrackSettings()
     windows: WindowSettings = WindowSettings()
