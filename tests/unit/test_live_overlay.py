@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2", reason="drawing needs opencv-python-headless")
-
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.live.frames import Box, Detection, Tracked
 from stgcn_deploy.live.overlay import annotate, caption_of, plain
 from stgcn_deploy.skeleton.layouts import LAYOUTS
 from stgcn_deploy.skeleton.scene import COLOURS, LEFT, MIDDLE, RIGHT
+
+pytest.importorskip("cv2", reason="drawing needs opencv-python-headless")
 
 EDGES = ((0, 1), (1, 2))
 

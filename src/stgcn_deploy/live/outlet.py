@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 
 # The same trouble of a sink is said again after so many seconds; it is counted each time.
 AGAIN = 60.0
+# Share of the time to close in which events are delivered; the rest is for the sink to close itself.
+DRAIN = 0.7
 # Seconds before a sink whose deferred work broke is asked again.
 PAUSE = 1.0
 
@@ -70,7 +72,7 @@ class Outlet:
         """
         with self._changed:
             if self._deadline is None:
-                self._deadline = time.monotonic() + timeout
+                self._deadline = time.monotonic() + DRAIN * timeout
             self._changed.notify()
         self._thread.join(timeout)
         if not self._thread.is_alive():

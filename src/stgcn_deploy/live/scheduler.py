@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from math import ceil
-from zlib import crc32
 
 __all__ = ["Beat", "phase_of"]
 
 
 def phase_of(*names: object) -> float:
     """A share of a period, 0 to 1, always the same for the same names and spread evenly over others."""
-    return crc32("/".join(map(str, names)).encode()) / 2**32
+    digest = blake2b("/".join(map(str, names)).encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
 
 
 class Beat:

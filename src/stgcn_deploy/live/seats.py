@@ -45,7 +45,7 @@ class Seats:
         out = [one for one in self._left if one.seen < oldest]
         for one in out:
             self._clear(self.taken.index(one))
-        waiting = [one for one in ranked if one not in self.taken]
+        waiting = [one for one in ranked if one not in self.taken and one not in out]
         free = [place for place, one in enumerate(self.taken) if one is None]
         left = [place for place, one in enumerate(self.taken) if one in self._left]
         for place, one in zip(free + left, waiting, strict=False):

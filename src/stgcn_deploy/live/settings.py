@@ -5,9 +5,19 @@ Times are in seconds.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from stgcn_deploy.live.checked import Checked, conflict, matches, twice
 
 __all__ = [
     "BatchSettings",
@@ -29,18 +39,17 @@ __all__ = [
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Settings(BaseModel):
-    """Unknown fields are errors, values do not change."""
+def _webcam(value: Any) -> Any:
+    """The number of a webcam is a number in YAML."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class CameraSettings(_Settings):
+class CameraSettings(Checked):
     """One camera.
 
     Attributes:
         source: file, folder, webcam number or device, rtsp/http URL, tcp://host:port or "-" (key points).
-        priority: cameras of low priority are slowed down first, and those of high priority last.
+        priority: under load, low ones are all but given up at last, and high ones spared until then.
         fps: at most so many frames a second are looked at; None: all.
         loop: begin a file again at its end, as if it were a camera.
         realtime: read a file at the speed of its clock, newest frame only, as if it were a camera.
@@ -48,17 +57,19 @@ class CameraSettings(_Settings):
         save: file to draw people and actions into (.mp4); None: none.
     """
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[^/#+\s\x00-\x1f]+$")
-    source: str = Field(min_length=1)
+    name: Annotated[
+        str, matches(r"[^/#+\s\x00-\x1f]{1,64}", "1 to 64 characters without blanks, /, # and +")
+    ]
+    source: Annotated[str, BeforeValidator(_webcam), Field(min_length=1)]
     priority: Literal["low", "normal", "high"] = "normal"
     fps: PositiveFloat | None = None
     loop: bool = False
     realtime: bool = False
     timeout: PositiveFloat = 5.0
-    save: str | None = None
+    save: Annotated[str, matches(r".*\.mp4", "a file name that ends in .mp4")] | None = None
 
 
-class PoseSettings(_Settings):
+class PoseSettings(Checked):
     """How people are found in images.
 
     Attributes:
@@ -82,7 +93,7 @@ class PoseSettings(_Settings):
     workers: PositiveInt | None = None
 
 
-class TrackSettings(_Settings):
+class TrackSettings(Checked):
     """How people are followed.
 
     Attributes:
@@ -96,7 +107,7 @@ class TrackSettings(_Settings):
     min_match: Share = 0.2
 
 
-class WindowSettings(_Settings):
+class WindowSettings(Checked):
     """What the network looks at, and when.
 
     Attributes:
@@ -115,7 +126,7 @@ class WindowSettings(_Settings):
     mode: Literal["person", "scene"] | None = None
 
 
-class BatchSettings(_Settings):
+class BatchSettings(Checked):
     """How windows of all cameras are run together.
 
     Attributes:
@@ -134,7 +145,7 @@ class BatchSettings(_Settings):
     per_camera: bool = False
 
 
-class DecideSettings(_Settings):
+class DecideSettings(Checked):
     """When an action has begun and ended.
 
     Attributes:
@@ -157,8 +168,14 @@ class DecideSettings(_Settings):
     ignore: tuple[str, ...] = ()
     top: PositiveInt = 5
 
+    @model_validator(mode="after")
+    def _leave_is_lower(self) -> DecideSettings:
+        if self.leave > self.enter:
+            raise conflict(f"leave is {self.leave:g}, expected at most enter, {self.enter:g}")
+        return self
 
-class LadderSettings(_Settings):
+
+class LadderSettings(Checked):
     """When and how far work is left out to keep up.
 
     Attributes:
@@ -174,8 +191,14 @@ class LadderSettings(_Settings):
     step: PositiveFloat = 2.0
     recover: PositiveFloat = 6.0
 
+    @model_validator(mode="after")
+    def _low_is_lower(self) -> LadderSettings:
+        if self.low >= self.high:
+            raise conflict(f"low is {self.low:g}, expected less than high, {self.high:g}")
+        return self
 
-class JsonlSettings(_Settings):
+
+class JsonlSettings(Checked):
     """Events line by line into a file, or "-" for standard output.
 
     Attributes:
@@ -188,7 +211,7 @@ class JsonlSettings(_Settings):
     keep: PositiveInt = 5
 
 
-class WebhookSettings(_Settings):
+class WebhookSettings(Checked):
     """Events posted as JSON.
 
     Attributes:
@@ -197,23 +220,36 @@ class WebhookSettings(_Settings):
     """
 
     kind: Literal["webhook"] = "webhook"
-    url: str
-    secret: str | None = None
+    url: Annotated[str, matches(r"https?://\S+", "an address that begins with http:// or https://")]
+    secret: str | None = Field(default=None, min_length=1, repr=False)
     timeout: PositiveFloat = 5.0
     spool: str | None = None
     spool_mb: PositiveFloat = 64.0
 
 
-class MqttSettings(_Settings):
-    """Events to a broker: PREFIX/CAMERA/events, and PREFIX/CAMERA/state, retained."""
+class MqttSettings(Checked):
+    """Events to a broker: PREFIX/CAMERA/events, and PREFIX/CAMERA/state, retained.
+
+    Attributes:
+        tls: encrypt; the usual port is 8883 then.
+        prefix: of the topics.
+    """
 
     kind: Literal["mqtt"] = "mqtt"
     host: str
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
     username: str | None = None
-    password: str | None = None
+    password: str | None = Field(default=None, repr=False)
     tls: bool = False
-    prefix: str = "stgcn"
+    prefix: Annotated[str, matches(r"[^#+\x00/]+(/[^#+\x00/]+)*", "a topic without # and +")] = (
+        "stgcn"
+    )
+
+    @model_validator(mode="after")
+    def _password_has_a_user(self) -> MqttSettings:
+        if self.password is not None and self.username is None:
+            raise conflict("password is set, and username is not")
+        return self
 
 
 SinkSettings = Annotated[
@@ -221,14 +257,19 @@ SinkSettings = Annotated[
 ]
 
 
-class VideoSettings(_Settings):
-    """How annotated videos are written (CameraSettings.save)."""
+class VideoSettings(Checked):
+    """How annotated videos are written (CameraSettings.save).
+
+    Attributes:
+        fps: of the file; frames are repeated or left out to fit.
+        crf: 0 to 51; larger numbers are smaller files and worse pictures.
+    """
 
     fps: PositiveFloat = 25.0
     crf: Annotated[int, Field(ge=0, le=51)] = 28
 
 
-class PageSettings(_Settings):
+class PageSettings(Checked):
     """The page in the browser, with /metrics, /healthz and /readyz.
 
     Attributes:
@@ -237,11 +278,39 @@ class PageSettings(_Settings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
-    token: str | None = Field(default=None, min_length=8)
+    token: str | None = Field(default=None, min_length=8, repr=False)
+
+    @model_validator(mode="after")
+    def _others_need_a_token(self) -> PageSettings:
+        if self.token is None and not _is_this_machine(self.host):
+            raise conflict(
+                f"host is {self.host}, which others can reach, and there is no token; set token, or "
+                "leave host at 127.0.0.1"
+            )
+        return self
 
 
-class LiveSettings(_Settings):
-    """A live run."""
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class LiveSettings(Checked):
+    """A live run.
+
+    Attributes:
+        bundle: folder of the network.
+        cameras: at least one.
+        backend: runtime of the network; None: the first that is here.
+        threads: of each call of the network; None: as the runtime likes.
+        stale: a frame that has waited for so long goes no further.
+        sinks: where events go.
+        page: None: no page.
+    """
 
     bundle: str
     cameras: tuple[CameraSettings, ...] = Field(min_length=1)
@@ -257,3 +326,17 @@ class LiveSettings(_Settings):
     video: VideoSettings = VideoSettings()
     sinks: tuple[SinkSettings, ...] = ()
     page: PageSettings | None = None
+
+    @model_validator(mode="after")
+    def _each_has_its_own(self) -> LiveSettings:
+        name = twice(camera.name for camera in self.cameras)
+        if name is not None:
+            raise conflict(f"two cameras are called {name!r}; names tell them apart in all events")
+        if sum(camera.source == "-" for camera in self.cameras) > 1:
+            raise conflict('two cameras read standard input, "-"; it can be read once')
+        files = [camera.save for camera in self.cameras if camera.save is not None]
+        files += [sink.path for sink in self.sinks if isinstance(sink, JsonlSettings)]
+        file = twice(files)
+        if file is not None:
+            raise conflict(f"{file!r} is written to twice; give each its own file")
+        return self

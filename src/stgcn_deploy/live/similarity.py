@@ -17,8 +17,6 @@ Floats = NDArray[np.float64]
 # COCO's measure of joints, exp(-d^2 / (2 * area * k^2)) with k = 2 sigma; its sigmas go from 0.025
 # (eyes) to 0.107 (hips) and are about care in drawing.  Here a body also moves from frame to frame.
 SIGMA = 0.09
-# With fewer joints in common than this only the boxes are compared.
-JOINTS = 3
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,13 @@ class Poses:
         points: (N, V, 2).
         seen: (N, V).
         corners: (N, 4), x and y of the upper left and the lower right corner.
+        boxed: (N,), whether the corners are a detector's, and not just as far as the joints reach.
     """
 
     points: Floats
     seen: NDArray[np.bool_]
     corners: Floats
+    boxed: NDArray[np.bool_]
 
     @classmethod
     def of(cls, detections: Sequence[Detection]) -> Poses:
@@ -46,7 +46,16 @@ class Poses:
             if one.box is not None:
                 x, y, width, height = one.box
                 row[:] = x, y, x + width, y + height
-        return cls(points, seen, corners)
+        return cls(points, seen, corners, np.array([one.box is not None for one in detections]))
+
+    def completed(self, points: Floats, seen: NDArray[np.bool_]) -> Poses:
+        """With joints (N, V, 2) known from before in the place of those that are not seen."""
+        if not (seen & ~self.seen).any():
+            return self
+        all_points = np.where(self.seen[..., None], self.points, points)
+        all_seen = self.seen | seen
+        corners = np.where(self.boxed[:, None], self.corners, _reach(all_points, all_seen))
+        return Poses(all_points, all_seen, corners, self.boxed)
 
     @classmethod
     def joined(cls, poses: Sequence[Poses]) -> Poses:
@@ -55,16 +64,18 @@ class Poses:
             np.concatenate([one.points for one in poses]),
             np.concatenate([one.seen for one in poses]),
             np.concatenate([one.corners for one in poses]),
+            np.concatenate([one.boxed for one in poses]),
         )
 
     def one(self, index: int) -> Poses:
         """One of them, N = 1."""
         part = slice(index, index + 1)
-        return Poses(self.points[part], self.seen[part], self.corners[part])
+        return Poses(self.points[part], self.seen[part], self.corners[part], self.boxed[part])
 
     def moved(self, by: Floats) -> Poses:
         """Each by its own (N, 2)."""
-        return Poses(self.points + by[:, None], self.seen, self.corners + np.tile(by, 2))
+        corners = self.corners + np.tile(by, 2)
+        return Poses(self.points + by[:, None], self.seen, corners, self.boxed)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -95,7 +106,10 @@ def _areas(corners: Floats) -> Floats:
 
 
 def similarity(some: Poses, others: Poses) -> Floats:
-    """(N, K), 0 to 1: the mean of the overlap of boxes (IoU) and the nearness of joints (OKS)."""
+    """(N, K), 0 to 1: the mean of the overlap of boxes (IoU) and the nearness of joints (OKS).
+
+    Without a joint that both show, the boxes alone.
+    """
     low = np.maximum(some.corners[:, None, :2], others.corners[None, :, :2])
     high = np.minimum(some.corners[:, None, 2:], others.corners[None, :, 2:])
     sides = np.maximum(high - low, 0.0)
@@ -105,8 +119,10 @@ def similarity(some: Poses, others: Poses) -> Floats:
 
     both = some.seen[:, None] & others.seen[None]
     apart = ((some.points[:, None] - others.points[None]) ** 2).sum(axis=-1)
-    size = 2 * (2 * SIGMA) ** 2 * np.sqrt(mine * theirs)
-    near = np.exp(-apart / np.maximum(size, np.finfo(float).tiny)[..., None]) * both
+    # The larger one: somebody of whom few joints are found does not shrink.
+    size = 2 * (2 * SIGMA) ** 2 * np.maximum(mine, theirs)
+    with np.errstate(over="ignore"):
+        near = np.exp(-apart / np.maximum(size, np.finfo(float).tiny)[..., None]) * both
     count = both.sum(axis=-1)
     joints = near.sum(axis=-1) / np.maximum(count, 1)
-    return np.where(count >= JOINTS, (overlap + joints) / 2, overlap)
+    return np.where(count > 0, (overlap + joints) / 2, overlap)

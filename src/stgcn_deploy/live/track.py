@@ -15,12 +15,18 @@ from stgcn_deploy.live.similarity import Poses, similarity
 
 __all__ = ["Track", "Tracker"]
 
+Floats = NDArray[np.float64]
+
 # Two detections of one frame that are more alike than this are the same person, found twice.
 TWICE = 0.85
+# Of two that fit about as well, the one with the better score is taken: so much it counts.
+UNSURE = 0.1
 # A second candidate nearly as good as the one taken: the two may have been confused.
 AMBIGUOUS = 0.8
 # Speeds are averaged over about this many seconds.
 STEADY = 0.1
+# Joints that are not found are where they would be for so many seconds.
+REMEMBERED = 0.5
 
 
 @dataclass(eq=False)
@@ -38,28 +44,40 @@ class Track:
     id: int | None = None
     number: int | None = None
     sights: int = 1
-    pose: Poses | None = None
-    speed: NDArray[np.float64] | None = None
+    body: _Body | None = None
     doubtful: bool = False
+
+
+class _Body:
+    """How somebody stood when last seen, and which way they went."""
+
+    def __init__(self, t: float, pose: Poses) -> None:
+        self._pose = pose
+        self._seen = t
+        self._speed: Floats | None = None
+        self._when = np.where(pose.seen, t, -np.inf)
 
     def expected(self, t: float) -> Poses:
         """Where they are at time `t` if they go on as they went."""
-        assert self.pose is not None
-        return self.pose if self.speed is None else self.pose.moved(self.speed * (t - self.seen))
+        if self._speed is None:
+            return self._pose
+        return self._pose.moved(self._speed * (t - self._seen))
 
-    def matched(self, t: float, pose: Poses) -> None:
+    def update(self, t: float, pose: Poses) -> None:
         """Seen again, so."""
-        assert self.pose is not None
-        both = self.pose.seen & pose.seen
+        both = self._pose.seen & pose.seen
         if both.any():
-            step = (pose.points[both] - self.pose.points[both]).mean(axis=0)
+            step = (pose.points[both] - self._pose.points[both]).mean(axis=0)[None]
         else:
-            step = (pose.corners - self.pose.corners)[0].reshape(2, 2).mean(axis=0)
-        passed = t - self.seen
-        speed = step[None] / passed
-        share = 1.0 if self.speed is None else passed / (passed + STEADY)
-        self.speed = speed if self.speed is None else self.speed + (speed - self.speed) * share
-        self.pose = pose
+            step = (pose.corners - self._pose.corners).reshape(2, 2).mean(axis=0)[None]
+        passed = t - self._seen
+        speed = step / passed
+        if self._speed is not None:
+            speed = self._speed + (speed - self._speed) * (passed / (passed + STEADY))
+        # Joints that were seen a moment ago go along: a pose of few joints says little.
+        self._when[pose.seen] = t
+        self._pose = pose.completed(self._pose.points + step, self._when >= t - REMEMBERED)
+        self._speed, self._seen = speed, t
 
 
 class Tracker:
@@ -142,52 +160,46 @@ class Tracker:
     def _match(self, t: float, detections: list[Detection]) -> list[tuple[Track, Detection]]:
         detections = sorted(detections, key=lambda one: -one.score)
         poses = Poses.of(detections)
-        free = self._once(poses)
-        found: list[tuple[Track, Detection]] = []
+        worth = 1 - UNSURE + UNSURE * np.clip([one.score for one in detections], 0, 1)
+        free = list(range(len(detections)))
+        found: dict[int, Track] = {}
         counting = [one for one in self._matched if one.number is not None]
         others = [one for one in self._matched if one.number is None]
         for tracks in (counting, others):
-            for track, index in self._assigned(t, tracks, poses, free):
-                track.matched(t, poses.one(index))
+            for track, index in self._assigned(t, tracks, poses, free, worth):
+                assert track.body is not None
+                track.body.update(t, poses.one(index))
                 track.seen, track.sights = t, track.sights + 1
                 free.remove(index)
-                found.append((track, detections[index]))
+                found[index] = track
+        alike = similarity(poses, poses) > TWICE if free and len(detections) > 1 else None
         for index in free:
-            track = Track(t, t, pose=poses.one(index))
-            self._matched.append(track)
-            found.append((track, detections[index]))
-        return found
-
-    def _once(self, poses: Poses) -> list[int]:
-        """The detections without those that show somebody again, with a lower score."""
-        if len(poses) == 1:
-            return [0]
-        alike = similarity(poses, poses) > TWICE
-        kept: list[int] = []
-        for index in range(len(poses)):
-            if not alike[index, kept].any():
-                kept.append(index)
-        self.twice += len(poses) - len(kept)
-        return kept
+            if alike is not None and alike[index, list(found)].any():
+                self.twice += 1
+                continue
+            found[index] = Track(t, t, body=_Body(t, poses.one(index)))
+            self._matched.append(found[index])
+        return [(track, detections[index]) for index, track in found.items()]
 
     def _assigned(
-        self, t: float, tracks: list[Track], poses: Poses, free: list[int]
+        self, t: float, tracks: list[Track], poses: Poses, free: list[int], worth: Floats
     ) -> list[tuple[Track, int]]:
         """Pairs of tracks and free detections, the most alike of all together."""
         if not tracks or not free:
             return []
-        expected = Poses.joined([one.expected(t) for one in tracks])
+        expected = Poses.joined([one.body.expected(t) for one in tracks if one.body is not None])
         alike = similarity(expected, poses)[:, free]
         # What is below the gate is worth nothing, so that it cannot spoil the choice of others.
         alike[alike < self._settings.min_match] = 0.0
         pairs: list[tuple[Track, int]] = []
-        for row, column in zip(*self._assign(alike, maximize=True), strict=True):
+        assigned = self._assign(alike * worth[free], maximize=True)
+        for row, column in zip(*assigned, strict=True):
             if alike[row, column] > 0.0:
                 self._doubt(tracks[row], alike[row], alike[row, column])
                 pairs.append((tracks[row], free[column]))
         return pairs
 
-    def _doubt(self, track: Track, row: NDArray[np.float64], taken: float) -> None:
+    def _doubt(self, track: Track, row: Floats, taken: float) -> None:
         doubtful = int((row > AMBIGUOUS * taken).sum()) > 1
         self.suspects += doubtful and not track.doubtful
         track.doubtful = doubtful

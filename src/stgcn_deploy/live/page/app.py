@@ -40,7 +40,9 @@ FILES = {
     "/": ("live.html", "text/html"),
     "/live.css": ("live.css", "text/css"),
     "/live.js": ("live.js", "text/javascript"),
+    "/card.js": ("card.js", "text/javascript"),
     "/draw.js": ("draw.js", "text/javascript"),
+    "/events.js": ("events.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 MOST_MOTION = 16

@@ -119,8 +119,6 @@ class Pictures:
         if factor < 1.0:
             size = (WIDTH, max(1, round(height * factor)))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        else:
-            image = image.copy()
         annotate = self._annotate or _overlay()
         image = annotate(image, scaled(people, factor), edges=self._board.edges, captions=captions)
         good, data = cv2.imencode(

@@ -51,7 +51,7 @@ class OnnxModel:
     Attributes:
         size: (W, H) of the image that it takes.
         dtype: of its input: float32, float16 or uint8.
-        batch: images in one call; None: any number.
+        batch: images in one call; None: any number, which was tried.
         names: of the outputs.
         shapes: of the outputs for one image, without the batch axis, as a first try gave them; axes that
             depend on what is in the image differ from try to try.
@@ -95,7 +95,16 @@ class OnnxModel:
             raise BackendError(
                 f"{self.path} does not run on an image (1, 3, {height}, {width}): {error}"
             ) from error
+        if self.batch is None and not self._takes_two(blob):
+            self.batch = 1
         return tuple(one.shape for one in found)
+
+    def _takes_two(self, blob: NDArray[Any]) -> bool:
+        """Whether an open batch is one: exporters name an axis open that is fixed further inside."""
+        try:
+            return len(self.run(np.concatenate([blob, blob]))) == 2
+        except BackendError:
+            return False
 
     def run(self, blob: NDArray[Any]) -> list[Outputs]:
         """What each of the images (n, 3, H, W) gives.

@@ -84,9 +84,11 @@ class Finder:
         for box, image, target in zip(boxes, images, canvas, strict=True):
             box.draw(image, target)
         outputs = self.model.run(self._pixels.blob(canvas, self.model.dtype))
-        return [
-            self._people(one, box, least, most) for one, box in zip(outputs, boxes, strict=True)
-        ]
+        # What is infinite or no number is left out below, in so many words.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [
+                self._people(one, box, least, most) for one, box in zip(outputs, boxes, strict=True)
+            ]
 
     def _people(self, outputs: Outputs, box: Letterbox, least: float, most: int) -> Found:
         found = self._decode(outputs, least)
