@@ -29,6 +29,7 @@ class CameraMachine:
         init -> connecting -> running <-> stalled
                     ^            |           |
                     +--------- backoff <-----+        ended: of a file, or stopped
+        any -> disabled
 
     Args:
         random: of the jitter that keeps cameras from coming back all at once.
@@ -102,6 +103,12 @@ class CameraMachine:
         """It came to its end, or was stopped."""
         if not self.over:
             self._become("ended", reason)
+            self.retry_at = None
+
+    def disable(self) -> None:
+        """It is given up for good: what it gives breaks whoever looks at it."""
+        if not self.over:
+            self._become("disabled", "broken")
             self.retry_at = None
 
     def tick(self, now: float) -> Order | None:

@@ -147,6 +147,19 @@ class Capture:
             thread.join(max(0.0, end - self._clock()))
         return not any(thread.is_alive() for thread in threads)
 
+    def give_up(self, why: str) -> None:
+        """End it for good, where its frames break whoever looks at them."""
+        with self._changed:
+            self.error = why
+            self._machine.disable()
+            self._tell()
+            session = self._session
+            if session is not None:
+                session.lost = True
+            self._changed.notify_all()
+        if session is not None:
+            session.source.close()
+
     def tick(self, now: float) -> None:
         """Look after the thread: end a read that takes too long, replace a thread that hangs."""
         close: Source | None = None

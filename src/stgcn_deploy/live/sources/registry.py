@@ -14,7 +14,7 @@ from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import Source
 from stgcn_deploy.registry import Registry
 
-__all__ = ["SOURCES", "kind_of", "open_source"]
+__all__ = ["SOURCES", "gives_images", "kind_of", "open_source"]
 
 SOURCES: Registry[Callable[[CameraSettings], Source]] = Registry(
     "kind of source",
@@ -84,6 +84,15 @@ def open_source(settings: CameraSettings) -> Source:
         UsageError: see kind_of.
     """
     return SOURCES[kind_of(settings.source)](settings)
+
+
+def gives_images(settings: CameraSettings) -> bool:
+    """Whether people are still to be found in what a camera gives.
+
+    Raises:
+        UsageError: see kind_of.
+    """
+    return not kind_of(settings.source).startswith("key-point")
 
 
 def _missing(path: Path) -> str:
