@@ -1,4 +1,4 @@
-"""People painted as two dots, and networks with BlazePose's outputs that see such people and nothing else."""
+"""People painted as two dots, and networks with BlazePose's outputs that see such people alone."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ class Networks:
                 at = int(np.abs(ANCHORS - hips).sum(axis=1).argmin())
                 box = [*(hips - ANCHORS[at]), 0.05, 0.05]
                 values[0, at] = (
-                    np.array([*box, *(hips - ANCHORS[at]), *(scale - ANCHORS[at]), *[0.0] * 4]) * 224
+                    np.array([*box, *(hips - ANCHORS[at]), *(scale - ANCHORS[at]), *[0.0] * 4])
+                    * 224
                 )
                 logits[0, at] = 3.0
             return values, logits

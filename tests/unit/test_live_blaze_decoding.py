@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from stgcn_deploy.live.pose import blaze_detector, blaze_landmarks
 from stgcn_deploy.live.pose.blaze_anchors import ANCHORS, anchors
-from stgcn_deploy.live.pose.boxes import merge_weighted, overlaps, suppress
 from stgcn_deploy.live.pose.roi import Roi, crop, roi_of_person
+
+pytest.importorskip("cv2")
 
 SURE = 4.0  # a logit
 
@@ -43,7 +44,9 @@ def _outputs() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((1, 2254, 12), np.float32), np.full((1, 2254, 1), -100.0, np.float32)
 
 
-def _told(values: np.ndarray, logits: np.ndarray, at: int, logit: float, shift: float = 0.0) -> None:
+def _told(
+    values: np.ndarray, logits: np.ndarray, at: int, logit: float, shift: float = 0.0
+) -> None:
     """Somebody at an anchor, whose four points lie 10, 20, 30 and 40 pixels right of it."""
     values[0, at, :4] = shift, 0, 50, 50
     values[0, at, 4::2] = shift + np.array([10, 20, 30, 40])
@@ -101,24 +104,10 @@ def test_two_people_stay_two_and_the_better_one_is_first() -> None:
     assert points[0, 0, 0] == pytest.approx(ANCHORS[1500, 0] + 10 / 224)
 
 
-# ---- boxes -----------------------------------------------------------------------------------
-
-
-def test_overlaps_are_intersection_over_union() -> None:
-    boxes = np.array([[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6], [4, 4, 4, 4]], float)
-    assert overlaps(boxes[:1], boxes)[0] == pytest.approx([1, 1 / 3, 0, 0])
-
-
-def test_suppressing_keeps_the_best_of_each_heap() -> None:
-    boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 2.1], [5, 5, 6, 6]], float)
-    assert suppress(boxes, np.array([0.5, 0.9, 0.7]), 0.5).tolist() == [1, 2]
-    assert suppress(boxes[:0], np.zeros(0), 0.5).tolist() == []
-
-
-def test_an_empty_box_is_a_group_by_itself_and_the_end_is_reached() -> None:
-    boxes = np.zeros((3, 4))
-    merged, best = merge_weighted(np.arange(3.0)[:, None], boxes, np.array([1.0, 2.0, 3.0]), 0.3)
-    assert merged[:, 0].tolist() == [2.0, 1.0, 0.0]
+def test_an_empty_box_is_a_heap_by_itself_and_the_end_is_reached() -> None:
+    points = np.arange(6.0).reshape(3, 1, 2)
+    merged, best = blaze_detector.merge(points, np.zeros((3, 4)), np.array([1.0, 2.0, 3.0]))
+    assert merged.tolist() == points[::-1].tolist()
     assert best.tolist() == [3.0, 2.0, 1.0]
 
 
@@ -131,7 +120,9 @@ def test_an_empty_box_is_a_group_by_itself_and_the_end_is_reached() -> None:
     size=st.floats(4, 3000),
     angle=st.floats(-7, 7),
 )
-def test_to_a_region_and_back_is_where_it_was(x: float, y: float, size: float, angle: float) -> None:
+def test_to_a_region_and_back_is_where_it_was(
+    x: float, y: float, size: float, angle: float
+) -> None:
     points = np.array([[0.0, 0.0], [1.0, 0.0], [0.3, 0.9], [-2.0, 5.0]])
     roi = Roi(x, y, size, angle)
     back = roi.to_image(roi.from_image(points * 1000))
@@ -211,7 +202,9 @@ def test_a_peak_that_is_far_away_or_of_another_point_moves_nothing() -> None:
 def test_two_peaks_pull_by_their_shares() -> None:
     heat = _heat()
     heat[32, 30, 0] = heat[32, 34, 0] = 10.0
-    assert blaze_landmarks.refine(np.array([[0.5, 0.5]]), heat)[0, 0] == pytest.approx(0.5, abs=1e-6)
+    assert blaze_landmarks.refine(np.array([[0.5, 0.5]]), heat)[0, 0] == pytest.approx(
+        0.5, abs=1e-6
+    )
 
 
 def test_at_the_border_only_what_is_there_counts() -> None:

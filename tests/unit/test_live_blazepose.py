@@ -1,4 +1,4 @@
-"""BlazePose over frames: who is found, followed, lost and found again, on networks that see painted dots."""
+"""BlazePose over frames: who is found, followed, lost and found again, by networks that see dots."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from stgcn_deploy.live.pose.blazepose import BlazePose
 from stgcn_deploy.live.pose.registry import DETECTORS, POSES, open_pose
 from stgcn_deploy.live.settings import PoseSettings
 from stgcn_deploy.skeleton.layouts import LAYOUTS
+
+pytest.importorskip("cv2")
 
 LEFT = Person(200, 240)
 RIGHT = Person(450, 240, shade=SHADES[1])
@@ -222,7 +224,7 @@ def test_what_is_no_image_is_said_and_the_next_frame_works(image: Any) -> None:
     networks = Networks()
     pose = networks.pose(detector_every=100)
     pose.detect([frame(LEFT)])
-    with pytest.raises(DataError, match="camera 'a'.*expected"):
+    with pytest.raises(DataError, match=r"camera 'a'.*expected"):
         pose.detect([Frame("a", 0.03, 0.03, image)])
     assert len(pose.detect([frame(LEFT, t=0.06)])[0]) == 1
     assert networks.detector_calls == 1
@@ -369,5 +371,3 @@ def test_an_unknown_person_detector_is_named(
 ) -> None:
     with pytest.raises(UsageError, match="did you mean 'hog'"):
         open_pose(PoseSettings(detector="hogg"))
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +11,8 @@ from stgcn_deploy.errors import BackendError, MissingDependencyError
 from stgcn_deploy.live.pose import hog
 from stgcn_deploy.live.pose.detectors import open_detector
 from stgcn_deploy.live.settings import PoseSettings
+
+cv2 = pytest.importorskip("cv2")
 
 
 class _Descriptor:
@@ -82,14 +83,18 @@ def test_an_opencv_without_it_is_said_with_what_to_install(monkeypatch: pytest.M
 
 
 def _figure(width: int, height: int) -> np.ndarray:
-    """Somebody in black before white: head, trunk, two legs, 240 pixels tall."""
-    image = np.full((height, width, 3), 255, np.uint8)
-    x, y = width // 2, height // 2 - 120
-    cv2.circle(image, (x, y + 22), 20, (0, 0, 0), -1)
-    cv2.rectangle(image, (x - 34, y + 44), (x + 34, y + 130), (0, 0, 0), -1)
+    """Somebody in dark clothes, 240 pixels tall, in the middle of a light wall."""
+    image = np.full((height, width, 3), 200, np.uint8)
+    x, y, dark = width // 2, height // 2 - 120, (60, 60, 60)
+    cv2.ellipse(image, (x, y + 20), (16, 20), 0, 0, 360, dark, -1)
+    cv2.rectangle(image, (x - 6, y + 30), (x + 6, y + 50), dark, -1)
+    trunk = [(x - 34, y + 50), (x + 34, y + 50), (x + 24, y + 130), (x - 24, y + 130)]
+    cv2.fillPoly(image, [np.array(trunk)], dark)
     for side in (-1, 1):
-        cv2.rectangle(image, (x + side * 19 - 13, y + 120), (x + side * 19 + 13, y + 240), (0,) * 3, -1)
-    return image
+        cv2.line(image, (x + side * 34, y + 54), (x + side * 34, y + 125), dark, 8)
+        cv2.line(image, (x + side * 13, y + 125), (x + side * 19, y + 238), dark, 22)
+    blurred: np.ndarray = cv2.GaussianBlur(image, (0, 0), 2)
+    return blurred
 
 
 @pytest.mark.skipif(
@@ -98,7 +103,6 @@ def _figure(width: int, height: int) -> np.ndarray:
 )
 def test_the_real_one_finds_a_figure_and_nobody_on_an_empty_wall() -> None:
     detector = open_detector(PoseSettings(detector="hog"))
-    assert detector is not None
     found = detector.detect(_figure(640, 480))
     assert found
     x, y, width, height = found[0][0]

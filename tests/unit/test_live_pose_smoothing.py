@@ -12,7 +12,7 @@ from stgcn_deploy.live.pose.smoothing import LandmarkSmoother, OneEuro
 
 
 def _seen(x: float, visibility: float = 1.0) -> Landmarks:
-    joints = np.full((33, 2), 100.0) + (x, 0.0)
+    joints = np.full((33, 2), 100.0) + np.array([x, 0.0])
     guides = np.array([[100.0 + x, 100.0], [100.0 + x, 50.0]])
     return Landmarks(joints, np.full(33, visibility), guides, 1.0)
 
@@ -50,7 +50,9 @@ def test_what_shakes_is_held() -> None:
 def test_what_walks_is_not_left_behind() -> None:
     smoother = LandmarkSmoother()
     # A person's length in a second: 100 px here.
-    late = [100 + i * 100 / 30 - smoother(_seen(i * 100 / 30), i / 30).joints[0, 0] for i in range(60)]
+    late = [
+        100 + i * 100 / 30 - smoother(_seen(i * 100 / 30), i / 30).joints[0, 0] for i in range(60)
+    ]
     assert 0 <= late[-1] < 1.0
 
 

@@ -128,9 +128,7 @@ def test_a_header_that_lies_about_the_size_is_refused(cache: Path, tmp_path: Pat
     # Said to be as long as it should be, and really a bomb.
     wheel = _wheel(tmp_path / "mediapipe.whl", CONTENTS | {DETECTOR: b"\0" * 10_000_000})
     size = len(CONTENTS[DETECTOR])
-    raw = wheel.read_bytes().replace(
-        (10_000_000).to_bytes(4, "little"), size.to_bytes(4, "little")
-    )
+    raw = wheel.read_bytes().replace((10_000_000).to_bytes(4, "little"), size.to_bytes(4, "little"))
     wheel.write_bytes(raw)
     with pytest.raises((HashMismatchError, FileUnreadableError)):
         api.pose_fetch(wheel)
@@ -210,9 +208,7 @@ def test_without_pip_or_network_it_says_what_to_do(
     assert not cache.exists()
 
 
-def test_a_password_in_an_address_is_not_told(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_in_an_address_is_not_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "WARNING: https://me:secret@mirror.example/simple cannot be reached"
     monkeypatch.setattr(fetch, "run_tool", lambda *_: ToolRun(1, said, 0.1))
     with pytest.raises(MissingDependencyError) as stop:
@@ -226,7 +222,7 @@ def test_a_pip_that_hangs_is_given_up(cache: Path, monkeypatch: pytest.MonkeyPat
         raise BuildError("stopped")
 
     monkeypatch.setattr(fetch, "run_tool", hang)
-    with pytest.raises(MissingDependencyError, match="within 900 s.*--wheel FILE"):
+    with pytest.raises(MissingDependencyError, match=r"within 900 s.*--wheel FILE"):
         api.pose_fetch()
 
 

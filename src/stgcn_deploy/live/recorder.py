@@ -116,7 +116,7 @@ class Recorder(Observer):
         )
         self._thread.start()
 
-    def people(self, frame: Frame, people: Sequence[Tracked], done: float) -> None:  # noqa: ARG002
+    def people(self, frame: Frame, people: Sequence[Tracked], done: float) -> None:
         """Take a frame, if it is of the camera; returns at once, or with `every` when there is room."""
         if frame.camera != self._camera:
             return

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.live.pose.blaze_anchors import ANCHORS, INPUT
-from stgcn_deploy.live.pose.boxes import merge_weighted
+from stgcn_deploy.live.pose.nms import overlaps
 from stgcn_deploy.live.pose.pool import Network
 from stgcn_deploy.live.pose.roi import Roi, crop, roi_of_person
 
-__all__ = ["Candidate", "decode", "find"]
+__all__ = ["Candidate", "decode", "find", "merge"]
 
 LOWEST = 0.5
 SAME = 0.3
@@ -63,8 +63,28 @@ def decode(
     centre, size = told[:, :2] + ANCHORS[kept], told[:, 2:4]
     points = told[:, 4:].reshape(-1, 4, 2) + ANCHORS[kept, None]
     boxes = np.concatenate((centre - size / 2, centre + size / 2), axis=-1)
-    merged, best = merge_weighted(points.reshape(-1, 8), boxes, scores, SAME)
-    return merged.reshape(-1, 4, 2), best
+    return merge(points, boxes, scores)
+
+
+def merge(
+    points: NDArray[np.float64], boxes: NDArray[np.float64], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One person out of each heap of boxes: the mean of their points by score, and the best score.
+
+    Args:
+        points: (P, K, 2).
+        boxes: (P, 4), x0, y0, x1, y1.
+        scores: (P,).
+    """
+    means, best = [np.zeros((0, *points.shape[1:]))], []
+    left = np.argsort(-scores, kind="stable")
+    while len(left):
+        near = overlaps(boxes[left[0]], boxes[left]) > SAME
+        near[0] = True  # an empty box overlaps not even itself
+        heap, left = left[near], left[~near]
+        means.append(np.average(points[heap], axis=0, weights=scores[heap])[None])
+        best.append(float(scores[heap[0]]))
+    return np.concatenate(means), np.array(best, dtype=np.float64)
 
 
 def find(image: NDArray[np.uint8], roi: Roi, network: Network) -> list[Candidate]:

@@ -229,9 +229,9 @@ def make(settings: PoseSettings) -> BlazePose:
         MissingDependencyError: the weights or LiteRT are not here.
     """
     from stgcn_deploy.errors import UsageError
+    from stgcn_deploy.live.pose.detectors import open_detector
     from stgcn_deploy.live.pose.fetch import DETECTOR, LANDMARKS, find_weights
     from stgcn_deploy.live.pose.litert import LiteNetwork
-    from stgcn_deploy.live.pose.detectors import open_detector
 
     if settings.model is not None or settings.layout not in (None, BlazePose.layout):
         raise UsageError(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from stgcn_deploy.errors import BackendError, MissingDependencyError, requires
 from stgcn_deploy.live.frames import Box
-from stgcn_deploy.live.pose.boxes import suppress
+from stgcn_deploy.live.pose.nms import nms
+from stgcn_deploy.live.pose.pixels import INSTALL
 from stgcn_deploy.live.pose.pool import Pool
-from stgcn_deploy.live.pose.roi import INSTALL
 from stgcn_deploy.live.settings import PoseSettings
 
 __all__ = ["HogDetector", "make"]
@@ -66,7 +66,7 @@ class HogDetector:
         corners = np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
         return [
             ((x, y, wide, high), float(scores[index]))
-            for index in suppress(corners, scores, SAME)
+            for index in nms(corners, scores, overlap=SAME)
             for x, y, wide, high in [boxes[index].tolist()]
         ]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgcn_deploy.errors import BackendError, requires
-from stgcn_deploy.live.pose.roi import INSTALL
+from stgcn_deploy.live.pose.pixels import INSTALL
 
 __all__ = ["LiteNetwork"]
 

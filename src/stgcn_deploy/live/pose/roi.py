@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from stgcn_deploy.errors import BackendError, DataError, requires
 from stgcn_deploy.live.frames import Box
+from stgcn_deploy.live.pose.pixels import INSTALL
 
-__all__ = ["INSTALL", "Roi", "checked_image", "crop", "roi_of_person"]
+__all__ = ["Roi", "checked_image", "crop", "roi_of_person"]
 
-INSTALL = 'pip install "stgcn-deploy[live]"'
 # OpenCV addresses pixels by 16 bits.
 MAX_SIDE = 32_000
 # A person reaches further than from the hips to the scale point.
