@@ -172,7 +172,7 @@ def test_a_byte_order_mark_is_passed_over(read: Read) -> None:
         ("pose: {name: }\n", "pose.name is empty, expected a text"),
         ("decide: {leave: 0.9}\n", "decide: leave is 0.9, expected at most enter, 0.6"),
         ("decide: {ignore: stand}\n", "decide.ignore is a text, expected a list"),
-        ("ladder: {low: 0.5}\n", "ladder: low is 0.5, expected less than high, 0.2"),
+        ("ladder: {low: 0.5}\n", "ladder: low is 0.5, expected less than high, 0.12"),
         ("ladder: {enabled: 3}\n", "ladder.enabled is 3, expected true or false"),
         ("sinks: [{kind: kafka}]\n", 'sinks[0].kind is "kafka", expected one of "jsonl", "webhook", "mqtt"'),
         ("sinks: [{path: a}]\n", "sinks[0].kind is missing, expected one of \"jsonl\""),

@@ -46,8 +46,7 @@ def test_counts_delays_and_levels() -> None:
     tally.level(2, "two")
     clock.now += 3
     tally.level(0, "none")
-    tally.camera("b", "disabled", "gone")
-    found = tally.report(clean=True)
+    found = tally.report(clean=True, failures={"b": "gone"})
     assert found.frames == {"ok": 100, "replaced": 1, "stale": 1}
     assert found.windows == {"ok": 1, "gap": 1}
     assert found.by_camera["b"] == {"frames stale": 1, "windows gap": 1}
@@ -65,7 +64,7 @@ def test_counts_delays_and_levels() -> None:
 
 
 def test_nothing_seen_is_said_as_nothing() -> None:
-    found = Tally(Clock()).report(clean=True)
+    found = Tally(Clock()).report(clean=True, failures={})
     assert found.delays == {}
     assert "0 frames" in found.lines()[0]
 
@@ -91,7 +90,7 @@ def test_the_narrator_says_changes_and_no_tries() -> None:
 
 def test_the_herald_tells_states_once() -> None:
     events: list[Event] = []
-    herald = Herald(events.append, Clock(), lambda t: t + 1000)
+    herald = Herald(events.append, Clock(), lambda t: t + 1000, iter("abcdefg"))
     for _ in range(2):
         herald.camera("a", "connecting", "")
         herald.camera("a", "backoff", "refused")

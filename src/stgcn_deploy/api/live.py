@@ -219,7 +219,7 @@ def live(
             run.wait(duration)
         finally:
             clean = run.stop()
-    return tally.report(clean=clean)
+    return tally.report(clean=clean, failures=run.failures())
 
 
 def _recorders(

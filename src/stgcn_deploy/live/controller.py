@@ -11,11 +11,14 @@ from stgcn_deploy.live.observer import Observer
 from stgcn_deploy.live.people import People
 from stgcn_deploy.live.pose.base import Pose
 from stgcn_deploy.live.slots import Intake
+from stgcn_deploy.live.workers import Decisions
 
 __all__ = ["Controller"]
 
 # Seconds between two looks.
 BEAT = 0.25
+# How much of an earlier look stays: one frame that waited for a garbage collection is no load.
+MEMORY = 0.7
 
 
 class Controller:
@@ -34,6 +37,7 @@ class Controller:
         cameras: Mapping[str, People],
         pose: Pose | None,
         limit: Callable[[str, float | None], None],
+        decisions: Decisions,
         intake: Intake,
         batchers: Sequence[Batcher],
         observer: Observer,
@@ -41,8 +45,10 @@ class Controller:
         tick: Callable[[float], None],
     ) -> None:
         self._ladder, self._cameras, self._pose, self._limit = ladder, cameras, pose, limit
+        self._decisions = decisions
         self._intake, self._batchers = intake, batchers
         self._observer, self._clock, self._tick = observer, clock, tick
+        self._age = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
 
@@ -63,7 +69,8 @@ class Controller:
         windows = max((batcher.oldest() for batcher in self._batchers), default=0.0)
         self._observer.queue("frames", self._intake.depth())
         self._observer.queue("windows", sum(batcher.depth() for batcher in self._batchers))
-        if self._ladder is not None and self._ladder.update(now, max(frames, windows)):
+        self._age = MEMORY * self._age + (1 - MEMORY) * max(frames, windows)
+        if self._ladder is not None and self._ladder.update(now, self._age):
             self._apply(self._ladder)
 
     def _apply(self, ladder: Ladder) -> None:
@@ -74,6 +81,8 @@ class Controller:
             self._limit(camera, measures.rate)
             if self._pose is not None:
                 self._pose.detector_every = measures.detector_every
+        strides = [people.stride for people in self._cameras.values()]
+        self._decisions.pace(max(strides, default=1.0))
         self._observer.level(ladder.level, ladder.name)
 
     def _run(self) -> None:

@@ -2,7 +2,7 @@
 
     {"v": 1, "id": "...", "type": "action_start", "camera": "door", "track": 7, "label": "fall", ...}
 
-docs/live.md has all fields.
+docs/live-events.md has all fields.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from stgcn_deploy.live.events import Event, EventType
 from stgcn_deploy.live.observer import CameraState, Observer
@@ -20,6 +19,7 @@ class Herald(Observer):
     Args:
         emit: takes the events.
         clock: monotonic seconds; wall: turns them into Unix seconds.
+        ids: of the events.
     """
 
     def __init__(
@@ -27,10 +27,12 @@ class Herald(Observer):
         emit: Callable[[Event], None],
         clock: Callable[[], float],
         wall: Callable[[float], float],
+        ids: Iterator[str],
     ) -> None:
         self._emit = emit
         self._clock = clock
         self._wall = wall
+        self._ids = ids
         self._last: dict[str, tuple[str, str]] = {}
 
     def camera(self, camera: str, state: CameraState, reason: str) -> None:
@@ -52,6 +54,6 @@ class Herald(Observer):
         now = self._wall(self._clock())
         self._emit(
             Event(
-                uuid.uuid4().hex, kind, camera, t_event=now, t_emit=now, label=label, reason=reason
+                next(self._ids), kind, camera, t_event=now, t_emit=now, label=label, reason=reason
             )
         )

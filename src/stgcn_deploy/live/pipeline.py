@@ -14,7 +14,7 @@ from stgcn_deploy.errors import UsageError
 from stgcn_deploy.live.batcher import Batcher, Pending
 from stgcn_deploy.live.capture import Capture
 from stgcn_deploy.live.controller import Controller
-from stgcn_deploy.live.decide import Decider
+from stgcn_deploy.live.decide import Decider, event_ids
 from stgcn_deploy.live.engine import Engine
 from stgcn_deploy.live.events import Event
 from stgcn_deploy.live.herald import Herald
@@ -109,7 +109,8 @@ class Live:
         self._clock = clock
         zero, unix = clock(), time.time()
         self._wall = lambda t: unix + (t - zero)
-        herald = Herald(lambda event: self._post([event]), clock, self._wall)
+        ids = event_ids()
+        herald = Herald(lambda event: self._post([event]), clock, self._wall, ids)
         self._herald = herald
         self.observer = Observers([herald, StateListener(self._lost), *observers])
         self._outlets = [Outlet(sink, self.observer) for sink in sinks]
@@ -123,6 +124,9 @@ class Live:
                 activation=manifest.activation,
                 model=self.model,
                 wall=self._wall,
+                stride=settings.windows.stride,
+                ids=ids,
+                observer=self.observer,
             )
         )
         self._people = self._make_people()
@@ -222,6 +226,7 @@ class Live:
             ladder if settings.ladder.enabled else None,
             cameras={name: p for name, p in self._people.items() if name not in self._recorded},
             pose=self._pose,
+            decisions=self.decisions,
             limit=lambda camera, fps: captures[camera].limit(fps),
             intake=self._intake,
             batchers=list(dict.fromkeys(self._batchers.values())),

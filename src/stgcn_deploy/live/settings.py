@@ -181,15 +181,15 @@ class LadderSettings(Checked):
 
     Attributes:
         enabled: False: nothing is left out on purpose.
-        high: a frame or window that has waited for so long is too much.
+        high: a camera or window that waits so long for its turn is too much: three frames of 25 a second.
         low: less than this is little, and never too much.
         step: at most one step down in this time.
         recover: after so long with little waiting, a step back up.
     """
 
     enabled: bool = True
-    high: PositiveFloat = 0.2
-    low: PositiveFloat = 0.08
+    high: PositiveFloat = 0.12
+    low: PositiveFloat = 0.05
     step: PositiveFloat = 2.0
     recover: PositiveFloat = 6.0
 

@@ -177,10 +177,13 @@ class Intake:
             return sum(len(slot.frames) for slot in self._slots.values())
 
     def oldest_age(self, now: float) -> float:
-        """How long the longest-waiting frame of a live camera has waited; 0 where none waits."""
+        """How long a live camera with frames has waited for its turn, the longest; 0 where none waits.
+
+        Not the age of its frame: in a slot that is often replaced that stays small under any load.
+        """
         with self._lock:
-            arrived = [one.frames[0].arrived for one in self._slots.values() if self._waits(one)]
-        return max((now - one for one in arrived), default=0.0)
+            since = [one.since for one in self._slots.values() if self._waits(one)]
+        return max((now - one for one in since if one is not None), default=0.0)
 
     def idle(self) -> bool:
         """Whether nothing waits and no worker holds a camera."""

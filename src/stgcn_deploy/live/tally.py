@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,6 @@ class Tally(Observer):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
         self._clock = clock
-        self._failures: dict[str, str] = {}
         self._level = 0
         self.restart()
 
@@ -116,8 +115,6 @@ class Tally(Observer):
     def camera(self, camera: str, state: CameraState, reason: str) -> None:
         """See Observer."""
         with self._lock:
-            if state == "disabled":
-                self._failures[camera] = reason
             if state == "backoff":
                 self._cameras.setdefault(camera, Counter())["reconnects"] += 1
 
@@ -169,7 +166,7 @@ class Tally(Observer):
             self._since = now
         return now
 
-    def report(self, *, clean: bool) -> LiveReport:
+    def report(self, *, clean: bool, failures: Mapping[str, str]) -> LiveReport:
         """What was counted so far."""
         now = self._beat()
         with self._lock:
@@ -184,7 +181,7 @@ class Tally(Observer):
                 },
                 batches=dict(sorted(self._batches.items())),
                 levels={level: round(s, 3) for level, s in sorted(self._levels.items())},
-                failures=dict(self._failures),
+                failures=dict(failures),
                 clean=clean,
             )
 

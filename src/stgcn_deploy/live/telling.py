@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from stgcn_deploy.live.doing import Doing, Scores
 from stgcn_deploy.live.events import Event, EventType
@@ -14,12 +15,12 @@ __all__ = ["Moment", "Teller", "event_ids"]
 
 
 def event_ids(prefix: str | None = None) -> Iterator[str]:
-    """Ids without end: a prefix, random where none is given, and a number that counts up."""
+    """Ids without end: a prefix, random where none is given, and a number that counts up.
+
+    May be asked by several threads at a time, which a generator may not.
+    """
     prefix = secrets.token_hex(6) if prefix is None else prefix
-    number = 0
-    while True:
-        number += 1
-        yield f"{prefix}-{number:08d}"
+    return map(f"{prefix}-{{:08d}}".format, count(1))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ class Decisions:
         self._decider = decider
         self._lock = threading.Lock()
 
+    def pace(self, stride: float) -> None:
+        """So long it takes from one window of a person to the next now."""
+        with self._lock:
+            self._decider.stride = stride
+
     def update(self, result: Result, now: float) -> list[Event]:
         """See Decider."""
         with self._lock:
