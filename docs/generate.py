@@ -404,6 +404,46 @@ def _speed_case(title: str, report: dict[str, Any]) -> str:
     return table(header, body, right=[1, 2])
 
 
+# ---- live runs -------------------------------------------------------------------------------
+
+
+def part_live_settings() -> str:
+    """Everything that a configuration file may say, a table for each part of it."""
+    sys.path.insert(0, str(DOCS))
+    from live_parts import groups
+
+    parts = []
+    for group in groups():
+        rows = [
+            (
+                code(row.name),
+                row.kind,
+                "*needed*" if row.usual is None else code(row.usual),
+                row.meaning,
+            )
+            for row in group.rows
+        ]
+        head = f"### {group.title}\n\n{group.about}" if group.title else group.about
+        shown = table(("setting", "is", "default", "meaning"), [_escaped(row) for row in rows])
+        parts.append(f"{head}\n\n{shown}")
+    return "\n\n".join(parts)
+
+
+def _escaped(row: Sequence[str]) -> list[str]:
+    return [re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row]
+
+
+def part_live_ladder() -> str:
+    """The steps down under load."""
+    from stgcn_deploy.live.ladder import STEPS
+
+    rows = [
+        (str(level), code(step.name), ", ".join(step.priorities), step.meaning)
+        for level, step in enumerate(STEPS, 1)
+    ]
+    return table(("level", "called", "cameras of priority", "what is left out"), rows, right=[0])
+
+
 # ---- manifest --------------------------------------------------------------------------------
 
 
@@ -668,6 +708,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "tolerances": part_tolerances,
     "speed": part_speed,
     "manifest": part_manifest,
+    "live-settings": part_live_settings,
+    "live-ladder": part_live_ladder,
     "errors": part_errors,
     "api": part_api,
     "cli": part_cli,

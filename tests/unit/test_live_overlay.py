@@ -111,6 +111,19 @@ def test_the_caption_stands_above_the_box_or_in_it(image: np.ndarray) -> None:
     assert 2 <= rows.min() < rows.max() < 40
 
 
+def test_captions_do_not_cover_each_other(image: np.ndarray) -> None:
+    points = [[100, 150, 1], [100, 200, 1], [200, 200, 1]]
+    people = [person(points, track) for track in range(4)]
+    out = draw(image, *people, captions=dict.fromkeys(range(4), "fall 92%"))
+    column = out[:, 101].tolist()
+    heights = [column.count(colour(COLOURS[track][LEFT])) for track in range(4)]
+    assert min(heights) > 15
+    # More people than there is room for: drawn all the same.
+    small = plain((64, 40))
+    many = [person([[5, 20, 1], [30, 30, 1], [30, 39, 1]], track) for track in range(9)]
+    assert (draw(small, *many, captions=dict.fromkeys(range(9), "fall")) != small).any()
+
+
 def test_the_banner_stays_at_the_upper_edge_and_captions_below_it(image: np.ndarray) -> None:
     out = draw(image, banner="door  24.9 fps")
     found = changed(image, out)

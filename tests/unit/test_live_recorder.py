@@ -40,8 +40,8 @@ def make(tmp_path: Path) -> Iterator[Any]:
     made: list[Recorder] = []
 
     def build(name: str = "door.mp4", **options: Any) -> Recorder:
-        usual = {"edges": ((0, 1),), "every": True}
-        made.append(Recorder("door", tmp_path / name, SETTINGS, **(usual | options)))
+        usual = {"edges": ((0, 1),), "every": True, "settings": SETTINGS}
+        made.append(Recorder("door", tmp_path / name, **(usual | options)))
         return made[-1]
 
     yield build
@@ -148,6 +148,15 @@ def test_odd_sizes_lose_a_line(make: Any, tmp_path: Path, size: tuple[int, int])
     assert recorder.close(WAIT).error == ""
     images, _ = read(tmp_path / "door.mp4")
     assert images.shape == (3, size[1] // 2 * 2, size[0] // 2 * 2, 3)
+
+
+def test_large_pictures_are_made_smaller(make: Any, tmp_path: Path) -> None:
+    recorder = make(settings=VideoSettings(height=101))
+    recorder.people(frame(0.0, (1920, 1080)), [], 0.0)
+    assert recorder.close(WAIT).error == ""
+    images, _ = read(tmp_path / "door.mp4")
+    assert images.shape == (1, 100, 178, 3)
+    assert images.min() > 80
 
 
 def test_key_points_alone_are_drawn_on_a_plain_picture(make: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from stgcn_deploy.api.checkpoint import export, inspect
 from stgcn_deploy.api.comparison import compare
 from stgcn_deploy.api.evaluation import evaluate
 from stgcn_deploy.api.knowledge import doctor, layouts
+from stgcn_deploy.api.live import live, live_check, live_settings
 from stgcn_deploy.api.pose import pose_fetch
 from stgcn_deploy.api.profiling import profile
 from stgcn_deploy.api.quantization import quantize
@@ -37,6 +38,9 @@ __all__ = [
     "export",
     "inspect",
     "layouts",
+    "live",
+    "live_check",
+    "live_settings",
     "load",
     "pose_fetch",
     "predict",

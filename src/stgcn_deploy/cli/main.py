@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": f"{_HERE}.compare:compare",
     "eval": f"{_HERE}.eval:evaluate",
     "predict": f"{_HERE}.predict:predict",
+    "live": f"{_HERE}.live:live",
     "ascend run": f"{_HERE}.ascend_run:ascend_run",
     "ascend pack": f"{_HERE}.ascend_pack:ascend_pack",
     "demo": f"{_HERE}.demo:demo",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from stgcn_deploy.live.redact import redacted
+from stgcn_deploy.live.redact import redact
 
 __all__ = ["CONFLICT", "EXPECTED", "Checked", "conflict", "matches", "twice"]
 
@@ -38,7 +38,7 @@ class Checked(BaseModel):
     def __repr_args__(self) -> Any:
         """Fields for `repr`, addresses without their logins."""
         for name, value in super().__repr_args__():
-            yield name, redacted(value) if isinstance(value, str) else value
+            yield name, redact(value) if isinstance(value, str) else value
 
 
 def matches(pattern: str, words: str) -> AfterValidator:

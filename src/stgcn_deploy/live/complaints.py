@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stgcn_deploy.errors import UsageError
 from stgcn_deploy.live.checked import CONFLICT, EXPECTED
-from stgcn_deploy.live.redact import redacted
+from stgcn_deploy.live.redact import redact
 from stgcn_deploy.live.settings import LiveSettings
 from stgcn_deploy.live.yamlfile import Place, place_of
 from stgcn_deploy.registry import nearest
@@ -69,6 +69,14 @@ def complaint(
         filled: places whose values came from the environment, and are not shown.
     """
     found = error.errors(include_url=False, include_input=False)
+    # Of a list whose entries are wrong, pydantic says that it is too short as well.
+    places = [one["loc"] for one in found]
+    found = [
+        one
+        for one, place in zip(found, places, strict=True)
+        if one["type"] != "too_short"
+        or not any(len(a) > len(place) for a in places if a[: len(place)] == place)
+    ]
     texts = []
     for one in found[:MOST]:
         spot = _spot(one["loc"])
@@ -154,11 +162,11 @@ def _told(
         return f"{name}: {words}" if name else words
     if kind.startswith("union_tag"):
         kinds = [one.model_fields["kind"].default for one in _models(_SINKS)]
-        context = {"expected": ", ".join(map(json.dumps, kinds))}
+        context = {"expected": "one of " + ", ".join(map(json.dumps, kinds))}
         spot = _Spot((*spot.place, "kind"), spot.owner)
         name = place_of(spot.place)
         if kind == "union_tag_not_found":
-            return f"{name} is missing, expected one of {context['expected']}"
+            return f"{name} is missing, expected {context['expected']}"
         kind = "literal_error"
     if kind not in _EXPECTED:
         return f"{name}: {words[:1].lower()}{words[1:]}"
@@ -170,7 +178,7 @@ def _unknown(spot: _Spot) -> str:
     """An unknown key, with those that are known beside it."""
     known = list(spot.owner.model_fields)
     before = place_of(spot.place[:-1])
-    key = redacted(spot.key)[:60]
+    key = redact(spot.key)[:60]
     place = f"{before}: " if before else ""
     return f"{place}unknown key {key!r}{nearest(spot.key, known)} Known: {', '.join(known)}"
 
@@ -188,7 +196,7 @@ def _found(value: Any, spot: _Spot, kind: str, filled: Collection[Place]) -> str
     if spot.is_secret or not isinstance(value, (int, float, str)):
         return name
     if isinstance(value, str):
-        return json.dumps(redacted(value)[:60], ensure_ascii=False) if shown else name
+        return json.dumps(redact(value)[:60], ensure_ascii=False) if shown else name
     return f"{value:g}" if isinstance(value, float) else str(value)[:60]
 
 

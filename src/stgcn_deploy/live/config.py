@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from stgcn_deploy.live.complaints import complaint
-from stgcn_deploy.live.redact import HIDDEN, redacted
+from stgcn_deploy.live.redact import HIDDEN, redact
 from stgcn_deploy.live.settings import JsonlSettings, LiveSettings, WebhookSettings
 from stgcn_deploy.live.yamlfile import Document, read_document
 
-__all__ = ["change", "describe", "from_options", "read_config"]
+__all__ = ["changed", "describe", "from_options", "read_config"]
 
 # A path or an address before the first = is none: "./a=b.mp4" is a file, "a=b.mp4" the camera a.
 _NAMED = re.compile(r"(?s)([^/\\#+=:\s\x00-\x1f]{1,64})=(.+)")
@@ -44,6 +44,7 @@ def from_options(
     sources: Sequence[str],
     *,
     camera: Mapping[str, Any] | None = None,
+    save: str | None = None,
     **overrides: Any,
 ) -> LiveSettings:
     """Settings of a run without a file.
@@ -51,6 +52,7 @@ def from_options(
     Args:
         sources: SOURCE, which is called cam1, cam2, ... by its position, or NAME=SOURCE.
         camera: settings that all cameras share.
+        save: folder for an annotated video NAME.mp4 of each camera.
         overrides: fields of LiveSettings, their own fields as mappings; None stands for the default.
 
     Raises:
@@ -60,11 +62,12 @@ def from_options(
     for number, text in enumerate(sources, 1):
         named = _NAMED.fullmatch(text)
         name, source = named.groups() if named else (f"cam{number}", text)
-        cameras.append({**_given(camera or {}), "name": name, "source": source})
+        video = None if save is None else str(Path(save, f"{name}.mp4"))
+        cameras.append({"save": video, **_given(camera or {}), "name": name, "source": source})
     return _checked({"bundle": bundle, "cameras": cameras, **_given(overrides)})
 
 
-def change(settings: LiveSettings, **overrides: Any) -> LiveSettings:
+def changed(settings: LiveSettings, **overrides: Any) -> LiveSettings:
     """The same settings but for what is given: options beside a file.
 
     Raises:
@@ -79,9 +82,9 @@ def describe(settings: LiveSettings) -> list[tuple[str, str]]:
     for name in LiveSettings.model_fields:
         value = getattr(settings, name)
         if name == "cameras":
-            rows += [(f"camera {one.name}", _summary(one, skip="name")) for one in value]
+            rows += [(f"camera {one.name}", _summary(one)) for one in value]
         elif name == "sinks":
-            rows += [(f"sink {one.kind}", _summary(one, skip="kind")) for one in value]
+            rows += [(f"sink {index}", _summary(one)) for index, one in enumerate(value, 1)]
         elif isinstance(value, BaseModel):
             rows.append((name, _summary(value)))
         elif value is not None:
@@ -89,11 +92,13 @@ def describe(settings: LiveSettings) -> list[tuple[str, str]]:
     return rows
 
 
-def _summary(part: BaseModel, skip: str = "") -> str:
+def _summary(part: BaseModel) -> str:
     found = []
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if value is not None and value != () and name != skip:
+        if name == "kind":
+            found.append(value)
+        elif value is not None and value != () and name != "name":
             found.append(f"{name} {_text(value) if field.repr else HIDDEN}")
     return ", ".join(found)
 
@@ -103,7 +108,7 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return " ".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else redacted(str(value))
+    return f"{value:g}" if isinstance(value, float) else redact(str(value))
 
 
 def _checked(value: Any, where: str = "", document: Document | None = None) -> LiveSettings:

@@ -67,7 +67,7 @@ class Decider:
         observer: is told of answers that nothing was made of.
 
     Raises:
-        UsageError: thresholds that contradict each other, or a label to ignore that is none.
+        UsageError: a label to ignore that is none, or an activation that is not known.
     """
 
     def __init__(
@@ -82,11 +82,6 @@ class Decider:
         ids: Iterator[str] | None = None,
         observer: Observer | None = None,
     ) -> None:
-        if settings.leave > settings.enter:
-            raise UsageError(
-                f"decide: leave is {settings.leave:g}, above enter, {settings.enter:g}; an action "
-                "would end as it begins. Choose leave at most as high as enter."
-            )
         if activation not in ("softmax", "sigmoid"):
             raise UsageError(f"activation is {activation!r}, expected softmax or sigmoid.")
         for label in settings.ignore:

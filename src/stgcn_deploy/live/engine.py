@@ -14,6 +14,7 @@ from stgcn_deploy.errors import StgcnError
 from stgcn_deploy.live.observer import Observer
 from stgcn_deploy.live.windows import Result, Window
 from stgcn_deploy.manifest import Manifest
+from stgcn_deploy.skeleton.windows import Fit
 
 __all__ = ["Engine", "Scorer", "probabilities"]
 
@@ -23,7 +24,7 @@ class Scorer(Protocol):
 
     manifest: Manifest
 
-    def prepare(self, clip: Recording, *, fit: str) -> NDArray[np.float32]:
+    def prepare(self, clip: Recording, *, fit: Fit) -> NDArray[np.float32]:
         """One clip (M, T, V, C) as the network takes it."""
 
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

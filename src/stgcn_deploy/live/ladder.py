@@ -29,7 +29,7 @@ class Measures:
         stride: time between two windows of a person, seconds.
         detector_every: the person detector runs on every so many frames.
         pose_rate: at most so many frames a second go to the pose estimator; None: all.
-        persons: at most so many persons, the surest ones; None: as many as are set.
+        persons: windows of at most so many persons, those longest in sight; None: of all.
         low_rate: as pose_rate, for cameras that are all but given up; None: they are not.
     """
 
@@ -70,11 +70,11 @@ STEPS = (
         "pose rate", _COMMON, {"pose_rate": 12.5},
         "at most 12.5 frames a second; windows are filled in between",
     ),
-    Step("two persons", _COMMON, {"persons": 2}, "the two surest persons of a camera"),
-    Step("one person", _COMMON, {"persons": 1}, "the surest person of a camera"),
+    Step("two persons", _COMMON, {"persons": 2}, "windows of the two persons longest in sight of a camera"),
+    Step("one person", _COMMON, {"persons": 1}, "windows of the person longest in sight of a camera"),
     Step(
         "low priority", ("low",), {"low_rate": 0.5},
-        "a frame every two seconds: who is there, but no longer what they do",
+        "a frame every two seconds: a picture, but nobody is followed any more",
     ),
     Step("high: stride", ("high",), {"stride": 2}, "as `stride`"),
     Step("high: pose rate", ("high",), {"pose_rate": 12.5}, "as `pose rate`"),

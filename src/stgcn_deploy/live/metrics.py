@@ -147,7 +147,7 @@ class Metrics(Observer):
             found = self._cameras.setdefault(camera, made)
         return found
 
-    def camera(self, camera: str, state: CameraState, reason: str) -> None:  # noqa: ARG002
+    def camera(self, camera: str, state: CameraState, reason: str) -> None:
         """See Observer."""
         at = self._at(camera)
         at.states[at.state].set(0)
@@ -215,6 +215,6 @@ class Metrics(Observer):
             found = self._queues.setdefault(name, self._queue.labels(name))
         found.set(depth)
 
-    def level(self, level: int, name: str) -> None:  # noqa: ARG002
+    def level(self, level: int, name: str) -> None:
         """See Observer."""
         self._level.set(level)

@@ -150,10 +150,12 @@ class _Pen:
             import cv2
         self._cv2: Any = cv2
         self._out = out
-        self.height, self.width = out.shape[:2]
+        self.height, self.width = int(out.shape[0]), int(out.shape[1])
         small = min(self.height, self.width)
         self._thick = max(1, round(small / 180))
         self._font = float(np.clip(small / 720, 0.35, 2.0))
+        # Texts that are there: from x to x, at y.
+        self._taken: list[tuple[int, int, int]] = []
         self._bold = max(1, round(self._font))
         self._pad = max(1, round(6 * self._font))
 
@@ -210,10 +212,26 @@ class _Pen:
         if caption:
             text, (width, height) = self._fitted(caption)
             x = min(max(x0, 0), self.width - width)
-            y = y0 - height if y0 - height >= top else max(y0, top)
-            y = min(y, max(0, self.height - height))
+            y = self._free(x, y0, (width, height), top)
             self._out[y : y + height, x : x + width] = left
             self._write(text, x, y + height)
+
+    def _free(self, x: int, y: int, size: tuple[int, int], top: int) -> int:
+        """Where a text fits: above y, or below it, clear of those that are there already."""
+        width, height = size
+        lowest = max(0, self.height - height)
+        above = list(range(y - height, top - 1, -height))
+        below = list(range(max(y, top), lowest + 1, height))
+        for spot in above + below:
+            if not any(
+                left < x + width and x < right and abs(spot - other) < height
+                for left, right, other in self._taken
+            ):
+                break
+        else:
+            spot = min(max(y, top), lowest)
+        self._taken.append((x, x + width, spot))
+        return spot
 
     def banner(self, text: str) -> int:
         """One line over the upper edge, on a dark band of the height that is returned."""

@@ -48,6 +48,7 @@ class CameraSettings(Checked):
     """One camera.
 
     Attributes:
+        name: in events, topics, metrics and on the page.
         source: file, folder, webcam number or device, rtsp/http URL, tcp://host:port or "-" (key points).
         priority: under load, low ones are all but given up at last, and high ones spared until then.
         fps: at most so many frames a second are looked at; None: all.
@@ -74,7 +75,7 @@ class PoseSettings(Checked):
 
     Attributes:
         name: of the table of pose estimators.
-        model: a file of the user's; None for those that are fetched.
+        model: a file of the user's; None: the weights that are fetched.
         detector: of persons, a name of the table ("hog") or a file, for estimators that need one.
         layout: of a user's model where its file does not tell; None: the estimator's usual one.
         detector_every: the detector runs on every so many frames of a camera.
@@ -181,8 +182,9 @@ class LadderSettings(Checked):
     Attributes:
         enabled: False: nothing is left out on purpose.
         high: a frame or window that has waited for so long is too much.
-        low: all younger than this for `recover` seconds: a step back up.
+        low: less than this is little, and never too much.
         step: at most one step down in this time.
+        recover: after so long with little waiting, a step back up.
     """
 
     enabled: bool = True
@@ -202,7 +204,9 @@ class JsonlSettings(Checked):
     """Events line by line into a file, or "-" for standard output.
 
     Attributes:
-        rotate_mb: a file of that size is renamed to NAME.1, NAME.1 to NAME.2, ...; keep: how many of them.
+        path: of the file, or "-".
+        rotate_mb: a file of that size is renamed to NAME.1, NAME.1 to NAME.2, ...
+        keep: so many of them.
     """
 
     kind: Literal["jsonl"] = "jsonl"
@@ -215,8 +219,11 @@ class WebhookSettings(Checked):
     """Events posted as JSON.
 
     Attributes:
+        url: where to; http or https.
         secret: signs the body: header X-Stgcn-Signature, "sha256=" and the HMAC in hex.
+        timeout: of one try.
         spool: folder where events wait while the receiver is away; None: in memory, lost at the end.
+        spool_mb: when it is fuller, the oldest events go.
     """
 
     kind: Literal["webhook"] = "webhook"
@@ -231,6 +238,8 @@ class MqttSettings(Checked):
     """Events to a broker: PREFIX/CAMERA/events, and PREFIX/CAMERA/state, retained.
 
     Attributes:
+        host, port: of the broker.
+        username, password: None: the broker lets anybody in.
         tls: encrypt; the usual port is 8883 then.
         prefix: of the topics.
     """
@@ -258,14 +267,16 @@ SinkSettings = Annotated[
 
 
 class VideoSettings(Checked):
-    """How annotated videos are written (CameraSettings.save).
+    """How annotated videos are written (`save` of a camera).
 
     Attributes:
         fps: of the file; frames are repeated or left out to fit.
+        height: larger pictures are made smaller, which costs far less than writing them.
         crf: 0 to 51; larger numbers are smaller files and worse pictures.
     """
 
     fps: PositiveFloat = 25.0
+    height: Annotated[int, Field(ge=16, le=4320)] = 720
     crf: Annotated[int, Field(ge=0, le=51)] = 28
 
 
@@ -273,7 +284,9 @@ class PageSettings(Checked):
     """The page in the browser, with /metrics, /healthz and /readyz.
 
     Attributes:
-        host: a host other than this machine itself needs a token.
+        host: where it is served; another host than this machine itself needs a token.
+        port: 0: any that is free.
+        token: who has it may look; at least 8 characters.
     """
 
     host: str = "127.0.0.1"
@@ -303,11 +316,11 @@ class LiveSettings(Checked):
     """A live run.
 
     Attributes:
-        bundle: folder of the network.
+        bundle: directory of the network.
         cameras: at least one.
-        backend: runtime of the network; None: the first that is here.
-        threads: of each call of the network; None: as the runtime likes.
-        stale: a frame that has waited for so long goes no further.
+        backend, threads: how the bundle is opened; None: as it was made for, as the runtime chooses.
+        stale: a frame of a camera that has waited for so long is not looked at any more.
+        near: take stand-ins for joints that a source has not (the nose for the head).
         sinks: where events go.
         page: None: no page.
     """
@@ -317,6 +330,7 @@ class LiveSettings(Checked):
     backend: str | None = None
     threads: PositiveInt | None = None
     stale: PositiveFloat = 0.5
+    near: bool = False
     pose: PoseSettings = PoseSettings()
     track: TrackSettings = TrackSettings()
     windows: WindowSettings = WindowSettings()

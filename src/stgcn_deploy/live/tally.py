@@ -104,7 +104,7 @@ class Tally(Observer):
             self._events: Counter[str] = Counter()
             self._batches: Counter[int] = Counter()
             self._cameras: dict[str, Counter[str]] = {}
-            self._levels: Counter[int] = Counter()
+            self._levels: dict[int, float] = {}
             self.samples: dict[str, deque[float]] = {
                 name: deque(maxlen=KEPT) for name in ("people", "result", "event")
             }
@@ -165,7 +165,7 @@ class Tally(Observer):
         """Add the time since the last call to the level that was in force; returns now."""
         now = self._clock()
         with self._lock:
-            self._levels[self._level] += now - self._since
+            self._levels[self._level] = self._levels.get(self._level, 0.0) + now - self._since
             self._since = now
         return now
 

@@ -40,7 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         raise UsageError(
             f"the page's host {host!r} is no address or name that is known here; use 127.0.0.1."
         ) from None

@@ -78,7 +78,7 @@ class MqttSink:
             raise UsageError("sink: mqtt has a password, but no username to go with it.")
         self.name = f"mqtt {settings.host}:{settings.port}"
         self._prefix = settings.prefix
-        self._client = new_client(settings) if client is None else client
+        self._client: Any = new_client(settings) if client is None else client
         # Camera -> its newest state.  Published by the sink's thread and, when connected, by the client's.
         self._states: dict[str, str] = {}
         # Messages of ours that are not events, of which nothing is counted.
@@ -109,6 +109,8 @@ class MqttSink:
 
     def close(self) -> None:
         """See Sink."""
+        if self._client is None:
+            return
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._connected or self._confirmed >= self._published, FAREWELL
@@ -120,10 +122,10 @@ class MqttSink:
             self._client.publish(f"{self._prefix}/state", "offline", retain=True)
         self._client.disconnect()
         self._client.loop_stop()
+        # The client closes its last sockets when it goes, which a circle of references would put off.
+        self._client = None
         if lost > 0:
-            raise SinkError(
-                f"{lost} messages were not confirmed by the broker.", "stopping", events=lost
-            )
+            raise SinkError(f"not confirmed by the broker: {lost}.", "stopping", events=lost)
 
     def _publish(self, topic: str, payload: str, *, retain: bool) -> None:
         try:

@@ -31,6 +31,7 @@ AWAY = frozenset({408, 425, 429, 502, 503, 504})
 TRIES = 10
 # So much of an answer is read, and nothing of it used.
 MAX_ANSWER = 1 << 16
+PLAIN = re.compile(r"[\x21-\x7e]+")
 SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -130,7 +131,7 @@ class WebhookSink:
         self._spool.close()
         if lost:
             raise SinkError(
-                f"{lost} events were not delivered; with a spool they would be, at the next start.",
+                f"events left at the end: {lost}; a spool would keep them for the next start.",
                 "stopping",
                 events=lost,
             )
@@ -170,8 +171,11 @@ def http_post(url: str, timeout: float) -> tuple[Post, str]:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     # The URL is not shown: it may hold a password, or be one.
-    if parts.scheme not in ("http", "https") or not host or not url.isascii() or " " in url:
-        raise UsageError("sink: a webhook's url begins with http:// or https:// and a host.")
+    if parts.scheme not in ("http", "https") or not host or not PLAIN.fullmatch(url):
+        raise UsageError(
+            "sink: a webhook's url begins with http:// or https:// and a host; spaces and letters "
+            "beyond ASCII are written as %XX."
+        )
     name = f"webhook {parts.scheme}://{host}" + (f":{port}" if port else "")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     fixed = {}
