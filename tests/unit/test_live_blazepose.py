@@ -105,6 +105,13 @@ def test_the_same_person_is_not_found_twice() -> None:
         assert len(pose.detect([frame(LEFT, RIGHT, t=i / 30)])[0]) == 2
 
 
+def test_a_child_before_an_adult_is_another_person() -> None:
+    adult = Person(400, 500, up=(0.0, -250.0), dot=20)
+    child = Person(440, 560, up=(0.0, -70.0), dot=15, shade=SHADES[1])
+    (found,) = Networks().pose().detect([_wide(adult, child)])
+    assert len(found) == 2
+
+
 def test_two_regions_that_slid_onto_one_person_become_one() -> None:
     pose = Networks().pose(detector_every=100)
     near = Person(LEFT.x + 60, LEFT.y, shade=SHADES[1])
@@ -309,11 +316,24 @@ def test_a_box_of_another_detector_is_looked_into() -> None:
     assert boxes.calls == 2
 
 
-def test_of_several_people_in_a_box_the_one_it_is_about_is_taken() -> None:
-    # The square around this box shows both.
-    boxes = _Boxes(((980, 640, 40, 260), 0.9))
+@pytest.mark.parametrize("person", [FAR, NEXT])
+def test_of_several_people_in_the_square_the_one_in_the_box_is_taken(person: Person) -> None:
+    boxes = _Boxes(((person.x - 20, 640, 40, 260), 0.9))
     ((found,),) = Networks().pose(boxes=boxes).detect([_wide(FAR, NEXT)])
-    assert _off(found, FAR) < 1.5
+    assert _off(found, person) < 1.5
+
+
+def test_a_box_is_about_one_person() -> None:
+    boxes = _Boxes(((980, 640, 140, 260), 0.9))
+    assert len(Networks().pose(boxes=boxes).detect([_wide(FAR, NEXT)])[0]) == 1
+
+
+def test_a_box_of_somebody_who_is_known_is_not_looked_into() -> None:
+    networks = Networks()
+    near = Person(400, 500, up=(0.0, -250.0), dot=30)
+    pose = networks.pose(boxes=_Boxes(((330, 220, 140, 320), 0.9)), detector_every=1)
+    assert len(pose.detect([_wide(near)])[0]) == 1
+    assert networks.detector_calls == 1
 
 
 def test_a_box_with_nobody_in_it_or_a_low_score_gives_nobody() -> None:
