@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -468,3 +470,21 @@ def test_everything_ends_with_its_camera(steps: Any, settings: Any, kind: str) -
     starts = sum(event.type == "action_start" for event in events)
     assert starts == sum(event.type == "action_end" for event in events)
     assert one._cameras["door"].people == {}
+
+
+def test_the_example_of_the_page_is_true() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "live-events.md"
+    rows = re.findall(
+        r"(?m)^\| (\d) \| (0\.\d\d) \| (0\.\d\d) \|(.*)\|$", page.read_text(encoding="utf-8")
+    )
+    assert len(rows) == 7
+    one = Decider(LABELS, DecideSettings(ignore=("stand",)), wall=lambda t: t, ids=event_ids("e"))
+    for t, share, smoothed, said in rows:
+        answer = result(float(t), [1.0 - float(share), float(share), 0.0])
+        events = one.update(answer, float(t) + 0.3)
+        doing = one._cameras["door"].people[1]
+        assert doing.scores is not None
+        assert f"{doing.scores[1]:.2f}" == smoothed
+        assert [event.type for event in events] == re.findall("action_[a-z]+", said)
+        for start in re.findall(r"`t_start` is (\d)", said):
+            assert events[0].t_start == float(start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -165,3 +166,31 @@ def test_names_that_would_break_the_format(metrics: Metrics) -> None:
 def test_no_series_tells_only_when_it_was_made(metrics: Metrics) -> None:
     metrics.people(frame(), [], 10.1)
     assert b"_created" not in metrics.text()
+
+
+def documented() -> dict[str, tuple[str, frozenset[str]]]:
+    """Metric -> kind and labels, from the table of the docs."""
+    page = Path(__file__).parents[2] / "docs" / "live-page.md"
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:4]]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `stgcn_")
+    ]
+    return {
+        name.strip("`").removesuffix("_total"): (kind, frozenset(labels.replace(",", " ").split()))
+        for name, kind, labels in rows
+    }
+
+
+def test_docs_have_every_metric(metrics: Metrics) -> None:
+    metrics.camera("door", "running", "")
+    metrics.event_dropped("webhook", "full")
+    metrics.queue("batch", 1)
+    metrics.model({"name": "net", "sha256": "ab"})
+    families = list(prometheus.text_string_to_metric_families(metrics.text().decode()))
+    found = {
+        family.name: (family.type, frozenset(family.samples[0].labels) - {"le"})
+        for family in families
+        if family.name.startswith("stgcn_")
+    }
+    assert found == documented()

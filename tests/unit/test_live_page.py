@@ -74,6 +74,14 @@ def client(
     return TestClient(app.asgi(token=token, port=8765), base_url=base)
 
 
+def ended(name: str) -> None:
+    """That no thread of this name goes on; a busy machine may take its time."""
+    for one in threading.enumerate():
+        if one.name.startswith(name):
+            one.join(60)
+            assert not one.is_alive()
+
+
 @contextmanager
 def serving(board: Board, *, token: str | None = None) -> Iterator[tuple[str, int, PageServer]]:
     settings = PageSettings(port=0, token=token)
@@ -87,7 +95,7 @@ def serving(board: Board, *, token: str | None = None) -> Iterator[tuple[str, in
         yield parts.hostname, parts.port, server
     finally:
         server.stop()
-        assert not [one for one in threading.enumerate() if one.name.startswith("stgcn-page")]
+        ended("stgcn-page")
 
 
 def taken(stream: AsyncIterator[bytes], count: int) -> bytes:
@@ -558,7 +566,7 @@ def test_stopping_with_clients_that_read_and_that_do_not() -> None:
             board.people(Frame("door", number, number, noise), [], number)
             threading.Event().wait(0.05)
         server.stop()
-        assert not [one for one in threading.enumerate() if one.name == "stgcn-page"]
+        ended("stgcn-page")
         server.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, port), timeout=5)

@@ -81,7 +81,7 @@ class _Camera:
     drops: Counter[str] = field(default_factory=Counter)
     window_drops: Counter[str] = field(default_factory=Counter)
     size: tuple[int, int] | None = None
-    images: bool = False
+    images: bool | None = None
     people: tuple[Tracked, ...] = ()
     people_at: float | None = None
     results: dict[int | None, tuple[str, float, float]] = field(default_factory=dict)
@@ -300,9 +300,9 @@ class Board(Observer):
         }
 
     def _person(self, camera: str, one: Tracked, keypoints: bool = True) -> dict[str, Any]:
-        found = one.as_dict()
-        if not keypoints:
-            del found["keypoints"]
+        found: dict[str, Any] = {"track": one.track, "box": one.detection.box}
+        if keypoints:
+            found = one.as_dict()
         return {**found, "action": _action(self.doing(camera, one.track))}
 
     def events_since(self, number: int) -> list[tuple[int, Event]]:

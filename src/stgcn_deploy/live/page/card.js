@@ -3,8 +3,7 @@ import { Extent, colourOf, draw } from "./draw.js";
 
 // How a state is shown: good, wait, bad, or none of them; the word stands beside it in any case.
 const TONES = { running: "good", stalled: "wait", connecting: "wait", backoff: "bad", disabled: "bad" };
-const WORDS = { init: "starting", backoff: "reconnecting", stalled: "no frames", disabled: "switched off" };
-// Where nothing went wrong a frame that was replaced by a newer one is as it should be.
+export const WORDS = { init: "starting", backoff: "reconnecting", stalled: "no frames", disabled: "switched off" };
 const MOST_PEOPLE = 5;
 // All cameras in sight together ask for so many images a second, each for at most ten.
 const ALL_IMAGES = 40;

@@ -1,4 +1,5 @@
 // The list of what happened, newest first.
+import { WORDS } from "./card.js";
 
 const MOST = 100;
 // Those that are not about the beginning of an action stand back until they are asked for.
@@ -14,7 +15,7 @@ function words(event) {
     case "action_end":
       return `${event.label} ended`;
     case "camera_state":
-      return `camera ${event.label}`;
+      return `camera ${WORDS[event.label] ?? event.label}`;
     case "degraded":
       return `level: ${event.label}`;
     default:

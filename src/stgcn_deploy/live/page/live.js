@@ -11,7 +11,7 @@ const query = new URLSearchParams(location.search);
 if (query.has("token")) {
   // The cookie stands for it from now on; an address is easily shown to others.
   query.delete("token");
-  history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+  history.replaceState(null, "", location.pathname + (String(query) && `?${query}`));
 }
 
 const byId = (id) => document.getElementById(id);
