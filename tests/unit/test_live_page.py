@@ -22,11 +22,10 @@ from stgcn_deploy.live.events import Event
 from stgcn_deploy.live.frames import Detection, Frame, Tracked
 from stgcn_deploy.live.metrics import Metrics
 from stgcn_deploy.live.page.app import FILES, LiveApp
-from stgcn_deploy.live.page.guard import is_loopback
 from stgcn_deploy.live.page.pictures import WIDTH, Pictures, scaled
 from stgcn_deploy.live.page.server import PageServer
 from stgcn_deploy.live.page.stream import HISTORY, motion, news, resume_from
-from stgcn_deploy.live.settings import PageSettings
+from stgcn_deploy.live.settings import PageSettings, is_loopback
 
 cv2 = pytest.importorskip("cv2")
 TestClient = pytest.importorskip("starlette.testclient").TestClient
@@ -305,10 +304,17 @@ def test_token_is_nowhere_to_be_read() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "camera-box", ""])
 def test_others_need_a_token(host: str) -> None:
-    # Not checked by the settings, as a program may make them.
-    settings = PageSettings.model_construct(host=host, port=0, token=None)
     with pytest.raises(UsageError, match="token"):
-        PageServer(settings, board_of(), Metrics(), lambda: (True, {}), alive=lambda: True)
+        PageServer(
+            # As if it had been checked nowhere before.
+            PageSettings.model_construct(host=host, port=0, token=None),
+            board_of(),
+            Metrics(),
+            lambda: (True, {}),
+            alive=lambda: True,
+        )
+    with pytest.raises(ValueError, match="token"):
+        PageSettings(host=host)
 
 
 def test_what_only_this_machine_reaches() -> None:

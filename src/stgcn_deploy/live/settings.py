@@ -34,6 +34,7 @@ __all__ = [
     "VideoSettings",
     "WebhookSettings",
     "WindowSettings",
+    "is_loopback",
 ]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -227,7 +228,7 @@ class WebhookSettings(Checked):
     """
 
     kind: Literal["webhook"] = "webhook"
-    url: Annotated[str, matches(r"https?://\S+", "an address that begins with http:// or https://")]
+    url: str
     secret: str | None = Field(default=None, min_length=1, repr=False)
     timeout: PositiveFloat = 5.0
     spool: str | None = None
@@ -250,15 +251,7 @@ class MqttSettings(Checked):
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
     tls: bool = False
-    prefix: Annotated[str, matches(r"[^#+\x00/]+(/[^#+\x00/]+)*", "a topic without # and +")] = (
-        "stgcn"
-    )
-
-    @model_validator(mode="after")
-    def _password_has_a_user(self) -> MqttSettings:
-        if self.password is not None and self.username is None:
-            raise conflict("password is set, and username is not")
-        return self
+    prefix: str = "stgcn"
 
 
 SinkSettings = Annotated[
@@ -295,7 +288,7 @@ class PageSettings(Checked):
 
     @model_validator(mode="after")
     def _others_need_a_token(self) -> PageSettings:
-        if self.token is None and not _is_this_machine(self.host):
+        if self.token is None and not is_loopback(self.host):
             raise conflict(
                 f"host is {self.host}, which others can reach, and there is no token; set token, or "
                 "leave host at 127.0.0.1"
@@ -303,11 +296,12 @@ class PageSettings(Checked):
         return self
 
 
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to `host`."""
+    if host.lower() == "localhost":
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Collection
 from hashlib import sha256
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Guard", "is_loopback", "local_names"]
+__all__ = ["Guard", "local_names"]
 
 LOG = logging.getLogger(__name__)
 
@@ -34,16 +33,6 @@ HEADERS = {
 # Probes come by address and without a token; they learn yes or no.
 OPEN = ("/healthz", "/readyz")
 TRUSTED = "stgcn_trusted"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def local_names(host: str) -> frozenset[str]:

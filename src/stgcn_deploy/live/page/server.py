@@ -15,9 +15,8 @@ from stgcn_deploy.errors import BackendError, UsageError, requires
 from stgcn_deploy.live.board import Board
 from stgcn_deploy.live.metrics import Metrics
 from stgcn_deploy.live.page.app import LiveApp, Ready
-from stgcn_deploy.live.page.guard import is_loopback
 from stgcn_deploy.live.page.pictures import Annotate
-from stgcn_deploy.live.settings import PageSettings
+from stgcn_deploy.live.settings import PageSettings, is_loopback
 
 if TYPE_CHECKING:
     from uvicorn import Server
