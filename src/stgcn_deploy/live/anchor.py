@@ -36,7 +36,7 @@ class TimeAnchor:
         start: float | None = None,
         interval: float = 0.04,
         limit: float = 1.0,
-        creep: float = 0.02,
+        creep: float = 0.015,
     ) -> None:
         self.live = live
         self.epoch = 0

@@ -134,7 +134,7 @@ class Decoder:
             return Reading(pts, size=size)
         try:
             plain: Any = self._reformatter.reformat(
-                frame, width=size[0], height=size[1], format="rgb24"
+                frame, width=size[0], height=size[1], format="rgb24", interpolation="AREA"
             )
             image: Image = plain.to_ndarray()
         except (self._av.error.FFmpegError, ValueError):
