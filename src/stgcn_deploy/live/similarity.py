@@ -105,10 +105,13 @@ def _areas(corners: Floats) -> Floats:
     return area
 
 
-def similarity(some: Poses, others: Poses) -> Floats:
+def similarity(some: Poses, others: Poses, looseness: Floats | float = 1.0) -> Floats:
     """(N, K), 0 to 1: the mean of the overlap of boxes (IoU) and the nearness of joints (OKS).
 
     Without a joint that both show, the boxes alone.
+
+    Args:
+        looseness: how much farther than usual joints may be, of all or of each of `some`: (N, 1).
     """
     low = np.maximum(some.corners[:, None, :2], others.corners[None, :, :2])
     high = np.minimum(some.corners[:, None, 2:], others.corners[None, :, 2:])
@@ -120,7 +123,7 @@ def similarity(some: Poses, others: Poses) -> Floats:
     both = some.seen[:, None] & others.seen[None]
     apart = ((some.points[:, None] - others.points[None]) ** 2).sum(axis=-1)
     # The larger one: somebody of whom few joints are found does not shrink.
-    size = 2 * (2 * SIGMA) ** 2 * np.maximum(mine, theirs)
+    size = 2 * (2 * SIGMA * looseness) ** 2 * np.maximum(mine, theirs)
     with np.errstate(over="ignore"):
         near = np.exp(-apart / np.maximum(size, np.finfo(float).tiny)[..., None]) * both
     count = both.sum(axis=-1)

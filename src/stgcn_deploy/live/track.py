@@ -25,6 +25,8 @@ UNSURE = 0.1
 AMBIGUOUS = 0.8
 # Speeds are averaged over about this many seconds.
 STEADY = 0.1
+# Somebody not seen for LOOSER seconds may be twice as far from where they are expected, and so on.
+LOOSER, LOOSEST = 0.2, 3.0
 # Joints that are not found are where they would be for so many seconds.
 REMEMBERED = 0.5
 
@@ -49,10 +51,10 @@ class Track:
 
 
 class _Body:
-    """How somebody stood when last seen, and which way they went."""
+    """How somebody stood when last seen (`pose`), and which way they went."""
 
     def __init__(self, t: float, pose: Poses) -> None:
-        self._pose = pose
+        self.pose = pose
         self._seen = t
         self._speed: Floats | None = None
         self._when = np.where(pose.seen, t, -np.inf)
@@ -60,23 +62,23 @@ class _Body:
     def expected(self, t: float) -> Poses:
         """Where they are at time `t` if they go on as they went."""
         if self._speed is None:
-            return self._pose
-        return self._pose.moved(self._speed * (t - self._seen))
+            return self.pose
+        return self.pose.moved(self._speed * (t - self._seen))
 
     def update(self, t: float, pose: Poses) -> None:
         """Seen again, so."""
-        both = self._pose.seen & pose.seen
+        both = self.pose.seen & pose.seen
         if both.any():
-            step = (pose.points[both] - self._pose.points[both]).mean(axis=0)[None]
+            step = (pose.points[both] - self.pose.points[both]).mean(axis=0)[None]
         else:
-            step = (pose.corners - self._pose.corners).reshape(2, 2).mean(axis=0)[None]
+            step = (pose.corners - self.pose.corners).reshape(2, 2).mean(axis=0)[None]
         passed = t - self._seen
         speed = step / passed
         if self._speed is not None:
             speed = self._speed + (speed - self._speed) * (passed / (passed + STEADY))
         # Joints that were seen a moment ago go along: a pose of few joints says little.
         self._when[pose.seen] = t
-        self._pose = pose.completed(self._pose.points + step, self._when >= t - REMEMBERED)
+        self.pose = pose.completed(self.pose.points + step, self._when >= t - REMEMBERED)
         self._speed, self._seen = speed, t
 
 
@@ -165,16 +167,20 @@ class Tracker:
         found: dict[int, Track] = {}
         counting = [one for one in self._matched if one.number is not None]
         others = [one for one in self._matched if one.number is None]
-        for tracks in (counting, others):
-            for track, index in self._assigned(t, tracks, poses, free, worth):
+        for everybody, loosely in ((counting, False), (counting, True), (others, False)):
+            tracks = [one for one in everybody if one.seen != t]
+            if not tracks or not free:
+                continue
+            alike = _loosely_alike(t, tracks, poses) if loosely else _alike(t, tracks, poses)
+            for track, index in self._assigned(tracks, alike[:, free], free, worth[free]):
                 assert track.body is not None
                 track.body.update(t, poses.one(index))
                 track.seen, track.sights = t, track.sights + 1
                 free.remove(index)
                 found[index] = track
-        alike = similarity(poses, poses) > TWICE if free and len(detections) > 1 else None
+        same = similarity(poses, poses) > TWICE if free and len(detections) > 1 else None
         for index in free:
-            if alike is not None and alike[index, list(found)].any():
+            if same is not None and same[index, list(found)].any():
                 self.twice += 1
                 continue
             found[index] = Track(t, t, body=_Body(t, poses.one(index)))
@@ -182,17 +188,13 @@ class Tracker:
         return [(track, detections[index]) for index, track in found.items()]
 
     def _assigned(
-        self, t: float, tracks: list[Track], poses: Poses, free: list[int], worth: Floats
+        self, tracks: list[Track], alike: Floats, free: list[int], worth: Floats
     ) -> list[tuple[Track, int]]:
-        """Pairs of tracks and free detections, the most alike of all together."""
-        if not tracks or not free:
-            return []
-        expected = Poses.joined([one.body.expected(t) for one in tracks if one.body is not None])
-        alike = similarity(expected, poses)[:, free]
+        """Pairs of tracks and free detections, the most alike (tracks, free) of all together."""
         # What is below the gate is worth nothing, so that it cannot spoil the choice of others.
         alike[alike < self._settings.min_match] = 0.0
         pairs: list[tuple[Track, int]] = []
-        assigned = self._assign(alike * worth[free], maximize=True)
+        assigned = self._assign(alike * worth, maximize=True)
         for row, column in zip(*assigned, strict=True):
             if alike[row, column] > 0.0:
                 self._doubt(tracks[row], alike[row], alike[row, column])
@@ -203,3 +205,22 @@ class Tracker:
         doubtful = int((row > AMBIGUOUS * taken).sum()) > 1
         self.suspects += doubtful and not track.doubtful
         track.doubtful = doubtful
+
+
+def _alike(t: float, tracks: list[Track], poses: Poses) -> Floats:
+    """How well each detection fits to where each is expected, (tracks, detections)."""
+    bodies = [one.body for one in tracks if one.body is not None]
+    return similarity(Poses.joined([one.expected(t) for one in bodies]), poses)
+
+
+def _loosely_alike(t: float, tracks: list[Track], poses: Poses) -> Floats:
+    """The same for people who went otherwise than expected: who jumps, falls or turns round.
+
+    They are near to where they were, too; and the longer nobody saw them, the farther they may be.
+    """
+    bodies = [one.body for one in tracks if one.body is not None]
+    places = Poses.joined([one.expected(t) for one in bodies] + [one.pose for one in bodies])
+    lost = np.array([[t - one.seen] for one in tracks] * 2)
+    alike = similarity(places, poses, np.minimum(1 + lost / LOOSER, LOOSEST))
+    out: Floats = alike.reshape(2, len(tracks), -1).max(axis=0)
+    return out
