@@ -79,8 +79,12 @@ def test_a_recording_is_looked_at_whole_and_gives_the_same_events_each_time(
 
 def test_windows_show_what_eval_would_see(world: Path) -> None:
     """The last window of a recording as long as the network's is that recording, number by number."""
-    script = [("wave", 6.0)]
-    made = generate_sequence(script, seed=8).recording
+    # Of somebody who is never out of sight: live fills short gaps, and eval leaves them empty.
+    made = next(
+        one
+        for one in (generate_sequence([("wave", 6.0)], seed=seed).recording for seed in range(50))
+        if (one.clip != 0).any(axis=(0, 2, 3)).all()
+    )
     path = world / "short.jsonl"
     FORMAT.write(path, [made], Header(1), force=True)
     found: list[Any] = []

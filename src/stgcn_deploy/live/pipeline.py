@@ -290,8 +290,12 @@ class Live:
         return self._ready and "running" in states.values(), dict(states)
 
     def failures(self) -> dict[str, str]:
-        """Cameras that were given up, with the reason."""
-        return {one.name: one.error for one in self._captures if one.over and one.error}
+        """Cameras that were given up and files that could not be read to their end, with the reason."""
+        return {
+            one.name: one.error
+            for one in self._captures
+            if one.state == "disabled" or (one.over and not one.live and one.error)
+        }
 
     def stop(self) -> bool:
         """Stop within seconds: what was captured is finished where there is time for it.
