@@ -56,6 +56,10 @@ class Capture:
         clock: monotonic, the same as everybody's.
         random: of the machine's jitter; None: another one in every process.
 
+    Attributes:
+        live: see Source.
+        error: what went wrong last, in words.
+
     Raises:
         UsageError: the settings name no source.
     """
@@ -82,6 +86,7 @@ class Capture:
         self._rate = RateLimit(settings.fps)
         first = make(settings)
         self.live = first.live
+        self._source = first
         self._next: Source | None = first
         jitter = Random() if random is None else random  # noqa: S311 - jitter is no secret
         self._machine = CameraMachine(jitter, live=first.live, timeout=settings.timeout)
@@ -101,10 +106,9 @@ class Capture:
         return self._told[0]
 
     @property
-    def source(self) -> Source | None:
-        """The source that is open now, or was last."""
-        session = self._session
-        return self._next if session is None else session.source
+    def source(self) -> Source:
+        """The source that is open now, was last, or will be first."""
+        return self._source
 
     @property
     def over(self) -> bool:
@@ -139,13 +143,18 @@ class Capture:
             threads = [*self._stuck, *([self._thread] if self._thread else [])]
             self._changed.notify_all()
         self._intake.remove(self.name)
-        for source in (unused, session.source if session else None):
-            if source is not None:
-                source.close()
+        if unused is not None:
+            unused.close()
         end = self._clock() + timeout
-        for thread in threads:
-            thread.join(max(0.0, end - self._clock()))
-        return not any(thread.is_alive() for thread in threads)
+        while True:
+            # Again and again: a connection that is only being made cannot be ended yet.
+            if session is not None:
+                session.source.close()
+            left = [thread for thread in threads if thread.is_alive()]
+            wait = min(0.1, end - self._clock())
+            if not left or wait <= 0:
+                return not left
+            left[0].join(wait)
 
     def tick(self, now: float) -> None:
         """Look after the thread: end a read that takes too long, replace a thread that hangs."""
@@ -156,13 +165,15 @@ class Capture:
             session = self._session
             order = self._machine.tick(now)
             self._tell()
-            if order == "close" and session is not None:
+            if session is not None and order == "close":
                 session.lost = True
+                self.error = (
+                    f"{session.source.name}: {self._machine.reason}; closed, to be opened again."
+                )
+            if session is not None and session.lost:
+                # More than once: a connection that is only being made cannot be ended yet.
                 close = session.source
-                self.error = f"{close.name}: {self._machine.reason}; closed, to be opened again."
-            elif order == "open" and session is not None and session.lost:
-                late = now - (self._machine.retry_at or now)
-                if late > GRACE:
+                if order == "open" and now - (self._machine.retry_at or now) > GRACE:
                     self._replace()
         if close is not None:
             close.close()
@@ -235,7 +246,7 @@ class Capture:
                 session = _Session(self._make(self.settings) if source is None else source)
             except StgcnError as error:
                 session = _Session(_Missing(self.name, error, live=self.live))
-            self._session = session
+            self._session, self._source = session, session.source
             return session
 
     def _run(self, session: _Session) -> None:
