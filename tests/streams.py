@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stgcn_deploy.live.capture import Capture, Watch
+from stgcn_deploy.live.capture import Capture
 from stgcn_deploy.live.frames import Frame
 from stgcn_deploy.live.observer import Observer
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.slots import Intake
 from stgcn_deploy.live.sources.base import Source, SourceError
+from stgcn_deploy.live.watch import Watch
 
 FPS = 25
 

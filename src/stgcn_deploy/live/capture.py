@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from random import Random
-from threading import Condition, Event, Thread, current_thread
+from threading import Condition, Thread, current_thread
 
 from stgcn_deploy.errors import StgcnError
 from stgcn_deploy.live.anchor import TimeAnchor
@@ -17,9 +17,10 @@ from stgcn_deploy.live.redact import redact
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.slots import Intake
 from stgcn_deploy.live.sources.base import Source, SourceError
+from stgcn_deploy.live.sources.missing import Missing
 from stgcn_deploy.live.sources.registry import open_source
 
-__all__ = ["Capture", "Watch"]
+__all__ = ["Capture"]
 
 # A live frame that is so much later than usual is not converted: what was held up comes all at once.
 LATE = 0.5
@@ -245,7 +246,7 @@ class Capture:
             try:
                 session = _Session(self._make(self.settings) if source is None else source)
             except StgcnError as error:
-                session = _Session(_Missing(self.name, error, live=self.live))
+                session = _Session(Missing(self.name, error, live=self.live))
             self._session, self._source = session, session.source
             return session
 
@@ -333,62 +334,3 @@ class Capture:
         if now != self._told:
             self._told = now
             self._observer.camera(self.name, *now)
-
-
-class _Missing:
-    """Stands for a source that could not even be made: its file is gone."""
-
-    layout: str | None = None
-    channels: str | None = None
-    raw = True
-    fps: float | None = None
-
-    def __init__(self, name: str, error: StgcnError, *, live: bool) -> None:
-        self.name = name
-        self.live = live
-        self._error = error
-
-    def open(self) -> None:
-        """See Source."""
-        raise SourceError(str(self._error), "not found", lasting=True) from self._error
-
-    def read(self) -> Reading | None:
-        """See Source."""
-        return None
-
-    def close(self) -> None:
-        """See Source."""
-
-
-class Watch:
-    """One thread that tells the time to whatever has to see that it passes.
-
-    Args:
-        ticks: called with the time.
-        every: seconds between two calls.
-    """
-
-    def __init__(
-        self,
-        ticks: Callable[[float], None],
-        every: float = 0.25,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ticks = ticks
-        self._every = every
-        self._clock = clock
-        self._stop = Event()
-        self._thread = Thread(target=self._work, name="watch", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while not self._stop.wait(self._every):
-            self._ticks(self._clock())
