@@ -6,16 +6,23 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 
+from stgcn_deploy.live.capture import Capture
 from stgcn_deploy.live.frames import Frame
 from stgcn_deploy.live.observer import Observer
+from stgcn_deploy.live.settings import CameraSettings
+from stgcn_deploy.live.slots import Intake
+from stgcn_deploy.live.sources.base import Source, SourceError
+from stgcn_deploy.live.watch import Watch
 
 FPS = 25
 
@@ -228,3 +235,54 @@ class Recorder(Observer):
             return len(found) >= count
 
         self.wait(reached)
+
+
+def camera(source: str | Path, **options: Any) -> CameraSettings:
+    return CameraSettings(**{"name": "door", "source": str(source), **options})
+
+
+def closes_a_blocked(source: Source, block: Callable[[], object]) -> SourceError:
+    """Close a source that hangs in `block`, from another thread."""
+    errors: list[Exception] = []
+
+    def reads() -> None:
+        try:
+            while True:
+                block()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=reads)
+    thread.start()
+    # Whatever had been sent is read by then.
+    thread.join(1.0)
+    assert thread.is_alive(), "it was to block"
+    source.close()
+    thread.join(20)
+    assert not thread.is_alive(), "it went on to block"
+    assert isinstance(errors[0], SourceError)
+    return errors[0]
+
+
+needs_fds = pytest.mark.skipif(
+    not Path("/dev/fd").is_dir(), reason="this system does not list open files"
+)
+
+
+@contextmanager
+def captured(
+    settings: CameraSettings, **options: Any
+) -> Iterator[tuple[Capture, Intake, Recorder]]:
+    """A camera's thread and its watch, running."""
+    seen = Recorder()
+    intake = Intake(seen, stale=60.0)
+    capture = Capture(settings, intake, seen, random=Random(1), **options)
+    watch = Watch(capture.tick, every=0.05)
+    watch.start()
+    capture.start()
+    try:
+        yield capture, intake, seen
+    finally:
+        capture.stop(timeout=30)
+        watch.stop()
+        intake.close()

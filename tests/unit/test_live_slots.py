@@ -109,9 +109,7 @@ def test_priority_is_a_head_start_and_nobody_starves(intake: Intake, clock: Cloc
     assert served["high"] >= served["normal"] >= served["low"] > 0
 
 
-def test_old_live_frames_are_dropped_and_told(
-    intake: Intake, clock: Clock, seen: Recorder
-) -> None:
+def test_old_live_frames_are_dropped_and_told(intake: Intake, clock: Clock, seen: Recorder) -> None:
     intake.add("a", live=True)
     intake.add("k", live=True)
     intake.put(image("a", 0.0))

@@ -67,13 +67,21 @@ def all_of(source: Source) -> list[Reading]:
         ("rtsp://admin:hun/t?er#2@10.0.0.7/ch1", "10.0.0.7/ch1", "er#2"),
         ("rtsp://admin:p@ss@10.0.0.7/ch1", "rtsp://***@10.0.0.7/ch1", "ss@"),
         ("rtsp://hunter2@10.0.0.7/ch1", "rtsp://***@10.0.0.7/ch1", "hunter2"),
-        ("http://cam/v?channel=1&token=hunter2&x=3", "http://cam/v?channel=1&token=***&x=3", "hunter2"),
+        (
+            "http://cam/v?channel=1&token=hunter2&x=3",
+            "http://cam/v?channel=1&token=***&x=3",
+            "hunter2",
+        ),
         ("http://cam/v?api_key=hunter2#x", "api_key=***#x", "hunter2"),
         ("https://cam/v?X-Amz-Signature=hunter2", "X-Amz-Signature=***", "hunter2"),
         ("http://cam/v?user=me&PWD=hunter2", "user=me&PWD=***", "hunter2"),
         ("tcp://u:hunter2@h:9", "tcp://***@h:9", "hunter2"),
         ("rtmp://h/app?auth=hunter2", "rtmp://h/app?auth=***", "hunter2"),
-        ("[Errno 111] refused: 'rtsp://a:hunter2@h/x' (again)", "'rtsp://***@h/x' (again)", "hunter2"),
+        (
+            "[Errno 111] refused: 'rtsp://a:hunter2@h/x' (again)",
+            "'rtsp://***@h/x' (again)",
+            "hunter2",
+        ),
         ("Authorization: Basic aHVudGVyMg==", "Authorization: Basic ***", "aHVud"),
         ("http://h:8080/live@720p?x=1", "http://h:8080/live@720p?x=1", "***"),
         ("/videos/a@b:c.mp4 and mail@example.org", "/videos/a@b:c.mp4 and mail@example.org", "***"),
@@ -175,7 +183,9 @@ def test_a_missing_file_names_those_near_it(tmp_path: Path) -> None:
         kind_of("a\x00b")
 
 
-@pytest.mark.parametrize("source", ["tcp://", "tcp://h", "tcp://h:x", "tcp://h:99999", "tcp://h:9/x"])
+@pytest.mark.parametrize(
+    "source", ["tcp://", "tcp://h", "tcp://h:x", "tcp://h:99999", "tcp://h:9/x"]
+)
 def test_a_socket_needs_host_and_port(source: str) -> None:
     with pytest.raises(UsageError, match="tcp://HOST:PORT"):
         open_source(camera(source))
@@ -184,7 +194,15 @@ def test_a_socket_needs_host_and_port(source: str) -> None:
 def test_every_source_holds_what_the_seam_promises(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     (tmp_path / "a.jsonl").touch()
-    for source in ("0", "rtsp://h", tmp_path, tmp_path / "a.mp4", tmp_path / "a.jsonl", "-", "tcp://h:9"):
+    for source in (
+        "0",
+        "rtsp://h",
+        tmp_path,
+        tmp_path / "a.mp4",
+        tmp_path / "a.jsonl",
+        "-",
+        "tcp://h:9",
+    ):
         found = open_source(camera(source))
         assert found.name
         assert found.live in (True, False)
@@ -244,7 +262,11 @@ def test_too_many_wrong_lines_are_another_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "ended before the first line"), ("{}\n", "a frame before any header"), ("\x00\xff", "JSON")],
+    [
+        ("", "ended before the first line"),
+        ("{}\n", "a frame before any header"),
+        ("\x00\xff", "JSON"),
+    ],
 )
 def test_a_file_without_a_header_is_refused(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "a.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from random import Random
-from threading import Condition, Event, Thread, current_thread
+from threading import Condition, Thread, current_thread
 
 from stgcn_deploy.errors import StgcnError
 from stgcn_deploy.live.anchor import TimeAnchor
@@ -17,9 +17,10 @@ from stgcn_deploy.live.redact import redact
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.slots import Intake
 from stgcn_deploy.live.sources.base import Source, SourceError
+from stgcn_deploy.live.sources.missing import Missing
 from stgcn_deploy.live.sources.registry import open_source
 
-__all__ = ["Capture", "Watch"]
+__all__ = ["Capture"]
 
 # A live frame that is so much later than usual is not converted: what was held up comes all at once.
 LATE = 0.5
@@ -56,6 +57,10 @@ class Capture:
         clock: monotonic, the same as everybody's.
         random: of the machine's jitter; None: another one in every process.
 
+    Attributes:
+        live: see Source.
+        error: what went wrong last, in words.
+
     Raises:
         UsageError: the settings name no source.
     """
@@ -82,6 +87,7 @@ class Capture:
         self._rate = RateLimit(settings.fps)
         first = make(settings)
         self.live = first.live
+        self._source = first
         self._next: Source | None = first
         jitter = Random() if random is None else random  # noqa: S311 - jitter is no secret
         self._machine = CameraMachine(jitter, live=first.live, timeout=settings.timeout)
@@ -101,10 +107,9 @@ class Capture:
         return self._told[0]
 
     @property
-    def source(self) -> Source | None:
-        """The source that is open now, or was last."""
-        session = self._session
-        return self._next if session is None else session.source
+    def source(self) -> Source:
+        """The source that is open now, was last, or will be first."""
+        return self._source
 
     @property
     def over(self) -> bool:
@@ -139,13 +144,18 @@ class Capture:
             threads = [*self._stuck, *([self._thread] if self._thread else [])]
             self._changed.notify_all()
         self._intake.remove(self.name)
-        for source in (unused, session.source if session else None):
-            if source is not None:
-                source.close()
+        if unused is not None:
+            unused.close()
         end = self._clock() + timeout
-        for thread in threads:
-            thread.join(max(0.0, end - self._clock()))
-        return not any(thread.is_alive() for thread in threads)
+        while True:
+            # Again and again: a connection that is only being made cannot be ended yet.
+            if session is not None:
+                session.source.close()
+            left = [thread for thread in threads if thread.is_alive()]
+            wait = min(0.1, end - self._clock())
+            if not left or wait <= 0:
+                return not left
+            left[0].join(wait)
 
     def give_up(self, why: str) -> None:
         """End it for good, where its frames break whoever looks at them."""
@@ -169,13 +179,15 @@ class Capture:
             session = self._session
             order = self._machine.tick(now)
             self._tell()
-            if order == "close" and session is not None:
+            if session is not None and order == "close":
                 session.lost = True
+                self.error = (
+                    f"{session.source.name}: {self._machine.reason}; closed, to be opened again."
+                )
+            if session is not None and session.lost:
+                # More than once: a connection that is only being made cannot be ended yet.
                 close = session.source
-                self.error = f"{close.name}: {self._machine.reason}; closed, to be opened again."
-            elif order == "open" and session is not None and session.lost:
-                late = now - (self._machine.retry_at or now)
-                if late > GRACE:
+                if order == "open" and now - (self._machine.retry_at or now) > GRACE:
                     self._replace()
         if close is not None:
             close.close()
@@ -247,8 +259,8 @@ class Capture:
             try:
                 session = _Session(self._make(self.settings) if source is None else source)
             except StgcnError as error:
-                session = _Session(_Missing(self.name, error, live=self.live))
-            self._session = session
+                session = _Session(Missing(self.name, error, live=self.live))
+            self._session, self._source = session, session.source
             return session
 
     def _run(self, session: _Session) -> None:
@@ -335,62 +347,3 @@ class Capture:
         if now != self._told:
             self._told = now
             self._observer.camera(self.name, *now)
-
-
-class _Missing:
-    """Stands for a source that could not even be made: its file is gone."""
-
-    layout: str | None = None
-    channels: str | None = None
-    raw = True
-    fps: float | None = None
-
-    def __init__(self, name: str, error: StgcnError, *, live: bool) -> None:
-        self.name = name
-        self.live = live
-        self._error = error
-
-    def open(self) -> None:
-        """See Source."""
-        raise SourceError(str(self._error), "not found", lasting=True) from self._error
-
-    def read(self) -> Reading | None:
-        """See Source."""
-        return None
-
-    def close(self) -> None:
-        """See Source."""
-
-
-class Watch:
-    """One thread that tells the time to whatever has to see that it passes.
-
-    Args:
-        ticks: called with the time.
-        every: seconds between two calls.
-    """
-
-    def __init__(
-        self,
-        ticks: Callable[[float], None],
-        every: float = 0.25,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ticks = ticks
-        self._every = every
-        self._clock = clock
-        self._stop = Event()
-        self._thread = Thread(target=self._work, name="watch", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while not self._stop.wait(self._every):
-            self._ticks(self._clock())

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stgcn_deploy.errors import StgcnError, UsageError
+from stgcn_deploy.errors import UsageError
 from stgcn_deploy.live.frames import Reading
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import SourceError
-from stgcn_deploy.live.sources.failures import failure
 from stgcn_deploy.live.sources.pacing import Pace
 from stgcn_deploy.live.sources.video import Decoder, VideoSource
 
@@ -76,12 +75,8 @@ class VideoFile(VideoSource):
             # Else a % in the name would be a pattern of many files.
             options["pattern_type"] = "none"
         self._first, self._read = None, 0
-        try:
-            decoder = Decoder(str(path), str(path.resolve()), options=options)
-        except StgcnError:
-            raise
-        except Exception as error:
-            raise failure(str(path), error) from error
+        self.name = str(path)
+        decoder = Decoder(self.name, str(path.resolve()), options=options)
         self.fps = IMAGE_FPS if self._image else decoder.fps
         return decoder
 
@@ -90,10 +85,7 @@ class VideoFile(VideoSource):
 
     def _read_one(self, decoder: Decoder) -> Reading | None:
         wanted = self.wanted
-        try:
-            reading = decoder.read(lambda pts: wanted(self._place(pts)))
-        except Exception as error:
-            raise failure(decoder.name, error) from error
+        reading = decoder.read(lambda pts: wanted(self._place(pts)))
         if reading is None:
             return None
         pts = self._place(reading.pts)

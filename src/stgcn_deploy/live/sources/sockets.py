@@ -15,6 +15,8 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
+from stgcn_deploy.errors import UsageError
+from stgcn_deploy.live.redact import redact
 from stgcn_deploy.live.sources.base import SourceError
 
 __all__ = ["OwnSockets"]
@@ -28,17 +30,15 @@ _opening: list[OwnSockets] = []
 class OwnSockets:
     """Finds which sockets are new after a source was opened, by the peer that they are connected to.
 
+    Raises:
+        UsageError: the address has no host, or a port that is none.
+
     Two sources of one peer that are opened at the same time cannot be told apart; for them, and where the
     system does not list open files, `shut` does nothing, and FFmpeg's own limit of time ends the wait.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.host = parts.hostname or ""
-        try:
-            self.port = parts.port or PORTS.get(parts.scheme.lower(), 0)
-        except ValueError:
-            self.port = 0
+        self.host, self.port = _place(url)
         self._peers: frozenset[str] = frozenset()
         self._before: frozenset[int] = frozenset()
         self._own: frozenset[int] | None = None
@@ -102,6 +102,27 @@ class OwnSockets:
             except OSError:
                 return False
             return len(peer) >= 2 and peer[1] == self.port and _plain(peer[0]) in self._peers
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of an address.
+
+    Raises:
+        UsageError: it names none.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(_wrong(url, str(error))) from None
+    if not parts.hostname:
+        raise UsageError(_wrong(url, "no host"))
+    return parts.hostname, port or PORTS.get(parts.scheme.lower(), 0)
+
+
+def _wrong(url: str, why: str) -> str:
+    scheme = url.partition("://")[0]
+    return f"{redact(url)}: {redact(why)}; expected {scheme}://HOST or {scheme}://HOST:PORT/PATH."
 
 
 def _plain(address: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stgcn_deploy.live.frames import Reading
 from stgcn_deploy.live.redact import redact
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import SourceError
-from stgcn_deploy.live.sources.failures import failure
 from stgcn_deploy.live.sources.sockets import OwnSockets
 from stgcn_deploy.live.sources.video import Decoder, VideoSource
 
@@ -38,43 +36,23 @@ def ffmpeg_options(url: str, timeout: float) -> dict[str, str]:
 class VideoStream(VideoSource):
     """A stream that goes on for ever: its end is a disconnect."""
 
-    def __init__(
-        self, settings: CameraSettings, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        super().__init__(redact(settings.source), live=True)
+    def __init__(self, settings: CameraSettings) -> None:
+        super().__init__(redact(settings.source), live=True, timeout=settings.timeout)
         self._url = settings.source
-        self._timeout = settings.timeout
-        self._clock = clock
+        self._options = ffmpeg_options(self._url, settings.timeout)
         self._sockets = OwnSockets(self._url)
 
     def _decoders(self) -> Iterator[Decoder]:
         self._sockets.resolve(self.name)
-        start = self._clock()
-        try:
-            with self._sockets:
-                decoder = Decoder(
-                    self.name, self._url, options=ffmpeg_options(self._url, self._timeout)
-                )
-        except Exception as error:
-            self._refuse_closed()
-            raise self._failure(error, start) from error
+        with self._sockets:
+            decoder = Decoder(self.name, self._url, options=self._options)
         yield decoder
 
     def _read_one(self, decoder: Decoder) -> Reading:
-        start = self._clock()
-        try:
-            reading = decoder.read(self.wanted)
-        except Exception as error:
-            self._refuse_closed()
-            raise self._failure(error, start) from error
+        reading = super()._read_one(decoder)
         if reading is None:
-            self._refuse_closed()
             raise SourceError(f"{self.name}: the other side ended the stream.", "ended")
         return reading
-
-    def _failure(self, error: Exception, start: float) -> SourceError:
-        waited = self._clock() - start
-        return failure(self.name, error, timed_out=waited >= 0.9 * self._timeout)
 
     def _interrupt(self) -> None:
         self._sockets.shut()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Event, Lock
 from typing import Any
 
 import numpy as np
 
-from stgcn_deploy.errors import requires
+from stgcn_deploy.errors import StgcnError, requires
 from stgcn_deploy.live.frames import Image, Reading
 from stgcn_deploy.live.sources.base import SourceError
 from stgcn_deploy.live.sources.failures import failure
@@ -181,6 +181,9 @@ class VideoSource:
 
     Subclasses say in `_decoders` what is decoded, one after the other.
 
+    Args:
+        timeout: of FFmpeg's waits: an error after so long is a time-out, whatever FFmpeg calls it.
+
     Attributes:
         wanted: asked with the pts of each frame before it is converted, which is the dear part; one that
             is not wanted gives a Reading without an image.
@@ -191,8 +194,9 @@ class VideoSource:
     channels: str | None = None
     raw = True
 
-    def __init__(self, name: str, *, live: bool) -> None:
+    def __init__(self, name: str, *, live: bool, timeout: float | None = None) -> None:
         self.name = name
+        self._timeout = timeout
         self.live = live
         self.fps: float | None = None
         self.wanted: Callable[[float | None], bool] = always
@@ -209,13 +213,11 @@ class VideoSource:
         Raises:
             SourceError: see Source.
         """
-        with self._busy:
-            self._refuse_closed()
+        with self._busy, self._errors():
             self._all = self._decoders()
-            try:
-                self._decoder = next(self._all)
-            except StopIteration:
-                raise SourceError(f"{self.name}: nothing to read.", "unreadable") from None
+            self._decoder = next(self._all, None)
+            if self._decoder is None:
+                raise SourceError(f"{self.name}: nothing to read.", "unreadable")
             self.fps = self._decoder.fps
         self._release_closed()
 
@@ -225,8 +227,7 @@ class VideoSource:
         Raises:
             SourceError: see Source.
         """
-        with self._busy:
-            self._refuse_closed()
+        with self._busy, self._errors():
             reading = self._next()
         self._release_closed()
         return reading
@@ -254,11 +255,22 @@ class VideoSource:
 
     def _read_one(self, decoder: Decoder) -> Reading | None:
         """One reading of a decoder, None at its end."""
+        return decoder.read(self.wanted)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Make what PyAV raises inside the block ours."""
+        self._refuse_closed()
+        start = time.monotonic()
         try:
-            return decoder.read(self.wanted)
+            yield
         except Exception as error:
             self._refuse_closed()
-            raise failure(self.name, error) from error
+            if isinstance(error, StgcnError):
+                raise
+            waited = time.monotonic() - start
+            timed_out = self._timeout is not None and waited >= 0.9 * self._timeout
+            raise failure(self.name, error, timed_out=timed_out) from error
 
     def _interrupt(self) -> None:
         """Make a thread that is inside FFmpeg come back soon; where there is a way."""

@@ -12,12 +12,11 @@ from stgcn_deploy.errors import requires
 from stgcn_deploy.live.frames import Image, Reading
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import SourceError
-from stgcn_deploy.live.sources.failures import failure
 from stgcn_deploy.live.sources.video import LIVE_EXTRA, Decoder, VideoSource
 
 __all__ = ["OpenCvCamera", "Webcam"]
 
-# FFmpeg as some build it has no V4L2, and other systems than Linux have none at all.
+# Some builds of FFmpeg have no V4L2, and other systems than Linux have none at all.
 _NO_V4L2 = ("DemuxerNotFoundError", "ValueError")
 
 
@@ -30,12 +29,15 @@ class Webcam(VideoSource):
         super().__init__(self._device, live=True)
 
     def _decoders(self) -> Iterator[Decoder]:
+        yield self._open_one()
+
+    def _open_one(self) -> Decoder:
         try:
-            yield Decoder(self.name, self._device, form="v4l2")
+            return Decoder(self.name, self._device, form="v4l2")
         except Exception as error:
             if type(error).__name__ not in _NO_V4L2:
-                raise failure(self.name, error) from error
-            yield OpenCvCamera(self.name, self._device)
+                raise
+            return OpenCvCamera(self.name, self._device)
 
     def _read_one(self, decoder: Decoder) -> Reading:
         reading = super()._read_one(decoder)
