@@ -157,7 +157,7 @@ def bench_live(
 
 
 def _print(found: LiveBench) -> None:
-    from stgcn_deploy.live.bench.report import DELAY_HEADER, HEADER, cells, delay_cells, details
+    from stgcn_deploy.live.bench.report import DELAY_HEADER, delay_cells, details, run_rows
 
     if found.found is not None:
         most = found.found
@@ -165,7 +165,7 @@ def _print(found: LiveBench) -> None:
             f"{most.cameras} cameras at most; one more: {'; '.join(most.next_broken) or 'not tried'}"
         )
     if found.runs:
-        print_table(HEADER, [cells(run.title, run.outcome) for run in found.runs])
+        print_table(("", *(run.title for run in found.runs)), run_rows(found.runs))
     for run in found.runs:
         for text in details(run.outcome):
             say(f"{run.title}: {text}")

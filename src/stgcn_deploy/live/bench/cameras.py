@@ -119,7 +119,7 @@ class KeypointFeed:
         clip: NDArray[np.float32],
         *,
         layout: str | None,
-        channels: str,
+        channels: str | None,
         raw: bool,
         size: tuple[int, int] | None,
         start: int = 0,
@@ -169,11 +169,10 @@ class VideoFeed:
         make: opens the file anew, as a source that waits for nothing.
     """
 
-    layout = None
-    channels = None
-    raw = True
-
     def __init__(self, make: Callable[[], Source]) -> None:
+        self.layout: str | None = None
+        self.channels: str | None = None
+        self.raw = True
         self._make = make
         self._source: Source | None = None
 

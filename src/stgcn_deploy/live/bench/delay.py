@@ -190,12 +190,11 @@ def judge(
     running = _spans(told)
     for place, segment in enumerate(segments):
         until = segment.end + window
+        since = segment.onset if place else segment.start
         again = next((s.onset for s in segments[place + 1 :] if s.action == segment.action), None)
         if again is not None:
             until = min(until, again)
-        mine = [
-            one for one in left if one.label == segment.action and segment.onset <= one.t < until
-        ]
+        mine = [one for one in left if one.label == segment.action and since <= one.t < until]
         left = [one for one in left if one not in mine]
         if place == 0:
             continue
@@ -279,12 +278,9 @@ def detection_delay(
     shape = window_shape(bundle, manifest, settings)
     actions = _actions(bundle, manifest.layout.name, labels)
     made = _sequences(manifest, actions, plan)
-    model = model or load(
-        bundle,
-        backend=backend or manifest.precision.target or "onnxruntime",
-        threads=threads,
-    )
-    engine = Engine(model, _recording_of(manifest), Observer(), lambda: 0.0)
+    home = backend or manifest.precision.target or "onnxruntime"
+    scorer = load(bundle, backend=home, threads=threads) if model is None else model
+    engine = Engine(scorer, _recording_of(manifest), Observer(), lambda: 0.0)
     window = shape.frames / shape.fps
     rows = []
     try:

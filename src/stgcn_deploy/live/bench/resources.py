@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import Counter
 from typing import Any
 
 from stgcn_deploy.errors import requires
@@ -78,7 +77,8 @@ class Usage:
         with self._lock:
             _, *first = self.history[0]
             _, *last = self.history[-1]
-            used = threads - self._threads
+            before = self._threads
+            used = {name: seconds - before.get(name, 0.0) for name, seconds in threads.items()}
             return {
                 "cores": round((self._seconds() - self._cpu) / wall, 3),
                 "cores_by_thread": {
@@ -93,13 +93,13 @@ class Usage:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
-    def _by_thread(self) -> Counter[str]:
+    def _by_thread(self) -> dict[str, float]:
         """CPU seconds by name of thread, without its number; those of libraries under "libraries"."""
         names = {one.native_id: one.name for one in threading.enumerate()}
-        found: Counter[str] = Counter()
+        found: dict[str, float] = {}
         for one in self._process.threads():
             name = re.split(r"[-_ ]", names.get(one.id, "libraries"), maxsplit=1)[0]
-            found[name] += one.user_time + one.system_time
+            found[name] = found.get(name, 0.0) + one.user_time + one.system_time
         return found
 
     def _run(self) -> None:
