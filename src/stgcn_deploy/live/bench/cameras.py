@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Protocol
@@ -60,7 +60,8 @@ class Timetable:
         pause: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self._fps, self._phase, self._jitter, self._loss = fps, phase, jitter, loss
+        self.fps = fps
+        self._phase, self._jitter, self._loss = phase, jitter, loss
         self._pause_every, self._pause = pause_every, pause
         self._random = np.random.default_rng(seed)
         self._next = 0
@@ -72,7 +73,7 @@ class Timetable:
             self._next += 1
         number = self._next
         self._next += 1
-        pts = (number + self._phase) / self._fps
+        pts = (number + self._phase) / self.fps
         due = pts + (self._jitter * self._random.random() if self._jitter else 0.0)
         if self._pause_every is not None:
             since = due % self._pause_every
@@ -98,11 +99,11 @@ class Feed(Protocol):
     def open(self) -> None:
         """Get ready; SourceError where that is not possible."""
 
-    def read(self, number: int) -> Reading:
-        """Frame `number`."""
+    def read(self, number: int) -> Reading | None:
+        """Frame `number`; None once it is closed."""
 
     def close(self) -> None:
-        """Release it."""
+        """Release it; any thread may, and more than once."""
 
 
 class KeypointFeed:
@@ -166,7 +167,7 @@ class VideoFeed:
     """Frames of a file, decoded one after the other; at its end from the beginning.
 
     Args:
-        make: opens the file anew, as a source that waits for nothing.
+        make: gives the file anew, as a source that waits for nothing.
     """
 
     def __init__(self, make: Callable[[], Source]) -> None:
@@ -174,40 +175,41 @@ class VideoFeed:
         self.channels: str | None = None
         self.raw = True
         self._make = make
+        self._closed = False
         self._source: Source | None = None
 
     def open(self) -> None:
         """See Feed."""
-        self.close()
-        source = self._make()
-        source.open()
-        self._source = source
+        self._closed = False
+        self._source = self._make()
+        self._source.open()
 
-    def read(self, number: int) -> Reading:
+    def read(self, number: int) -> Reading | None:
         """See Feed; frames come in their order, whatever the number."""
         del number
         for _ in range(2):
-            if self._source is None:
-                self.open()
-            assert self._source is not None
-            reading = self._source.read()
-            if reading is not None:
+            source = self._source
+            if source is None or self._closed:
+                return None
+            reading = source.read()
+            if reading is not None or self._closed:
                 return reading
-            self.close()
+            source.close()
+            self.open()
         raise SourceError("the clip holds no frames.", "unreadable", lasting=True)
 
     def close(self) -> None:
         """See Feed."""
+        self._closed = True
         if self._source is not None:
             self._source.close()
-            self._source = None
 
 
 class SimulatedCamera:
     """A Source that gives a feed's frames when they are due.
 
-    Attributes:
-        lateness: by how much later each frame was given, ms, with the time at which it was due.
+    Args:
+        lateness: takes by how much later each frame was given, ms, with the time at which it was due.
     """
 
     live = True
@@ -216,53 +218,34 @@ class SimulatedCamera:
         self,
         name: str,
         feed: Feed,
-        fps: float,
-        timetable: Callable[[], Timetable],
+        timetable: Timetable,
+        lateness: Series,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.fps: float | None = fps
+        self.fps: float | None = timetable.fps
         self.layout, self.channels, self.raw = feed.layout, feed.channels, feed.raw
-        self.lateness = Series()
-        self._feed = feed
-        self._make_timetable = timetable
+        self._feed, self._timetable, self._lateness = feed, timetable, lateness
         self._clock = clock
         self._closed = threading.Event()
-        self._timetable: Timetable | None = None
         self._start = 0.0
 
     def open(self) -> None:
         """See Source."""
-        self._closed.clear()
         self._feed.open()
-        self._timetable = self._make_timetable()
         self._start = self._clock()
 
     def read(self) -> Reading | None:
         """See Source."""
-        assert self._timetable is not None
         tick = self._timetable.tick()
-        reading = replace(self._feed.read(tick.number), pts=tick.pts)
+        reading = self._feed.read(tick.number)
         due = self._start + tick.due
-        if self._closed.wait(max(0.0, due - self._clock())):
+        if reading is None or self._closed.wait(max(0.0, due - self._clock())):
             return None
-        self.lateness.add(due, 1e3 * max(0.0, self._clock() - due))
-        return reading
+        self._lateness.add(due, 1e3 * max(0.0, self._clock() - due))
+        return replace(reading, pts=tick.pts)
 
     def close(self) -> None:
-        """See Source.
-
-        The feed belongs to the thread that reads, which may be in it: it is released with the next
-        `open`, or by `release`.
-        """
+        """See Source."""
         self._closed.set()
-
-    def release(self) -> None:
-        """Close the feed too, once nobody reads any more."""
         self._feed.close()
-
-
-def phases(count: int, seed: int) -> Sequence[float]:
-    """A random share of a frame's time for each camera: real ones do not fire together."""
-    found: list[float] = np.random.default_rng(seed).random(count).tolist()
-    return found

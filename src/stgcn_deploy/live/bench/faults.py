@@ -37,10 +37,9 @@ class FaultyCamera:
         zero: Callable[[], float | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.inner = inner
         self.name, self.fps = inner.name, inner.fps
         self.layout, self.channels, self.raw = inner.layout, inner.channels, inner.raw
-        self.lateness = inner.lateness
+        self._inner = inner
         self._faults = tuple(faults)
         self._zero, self._clock = zero, clock
         self._closed = threading.Event()
@@ -58,8 +57,7 @@ class FaultyCamera:
         fault = self._fault()
         if fault is not None and fault.kind in ("killed", "refused"):
             raise SourceError(f"{self.name}: connection refused.", "refused")
-        self._closed.clear()
-        self.inner.open()
+        self._inner.open()
 
     def read(self) -> Reading | None:
         """See Source."""
@@ -71,10 +69,10 @@ class FaultyCamera:
                 if self._closed.wait(max(0.0, left)):
                     return None
             elif fault.kind == "killed":
-                return None
+                raise SourceError(f"{self.name}: the other side ended the stream.", "ended")
             elif fault.kind == "refused":
                 raise SourceError(f"{self.name}: the connection broke.", "broken")
-        reading = self.inner.read()
+        reading = self._inner.read()
         self._frames += 1
         if reading is not None and fault is not None and fault.kind == "corrupt":
             return replace(reading, corrupt=self._frames % WHOLE != 0)
@@ -83,8 +81,4 @@ class FaultyCamera:
     def close(self) -> None:
         """See Source."""
         self._closed.set()
-        self.inner.close()
-
-    def release(self) -> None:
-        """See SimulatedCamera."""
-        self.inner.release()
+        self._inner.close()

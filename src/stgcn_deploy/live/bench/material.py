@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,29 +17,20 @@ from stgcn_deploy.live.bench.cameras import (
     SimulatedCamera,
     Timetable,
     VideoFeed,
-    phases,
 )
 from stgcn_deploy.live.bench.faults import FaultyCamera
 from stgcn_deploy.live.bench.plan import BenchPlan, camera_name
+from stgcn_deploy.live.bench.series import Series
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import Source
 from stgcn_deploy.manifest import Manifest
 
-__all__ = [
-    "VIDEO_SUFFIXES",
-    "Camera",
-    "as_taken",
-    "lateness",
-    "make_cameras",
-    "recordings",
-    "video_files",
-]
+__all__ = ["VIDEO_SUFFIXES", "Cameras", "as_taken", "recordings", "video_files"]
 
 # Different recordings at most; more cameras show the same ones, each from another frame on.
 MOST_RECORDINGS = 12
 SYNTHETIC_SECONDS = 20.0
 LONGEST_SECONDS = 60.0
-Camera = SimulatedCamera | FaultyCamera
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 # What synthetic motion is of where preparation is for depth cameras.
 METRES = ("prenormalize_3d",)
@@ -63,10 +54,8 @@ def video_files(path: Path) -> tuple[str, ...]:
     return tuple(str(one) for one in found)
 
 
-def make_cameras(
-    plan: BenchPlan, manifest: Manifest, zero: Callable[[], float | None] = lambda: None
-) -> dict[str, Camera]:
-    """The cameras of a run by name, closed.
+class Cameras:
+    """The cameras of a run, and how late each of them was.
 
     Args:
         zero: the time from which on faults count, once it is known.
@@ -74,27 +63,51 @@ def make_cameras(
     Raises:
         StgcnError: there is nothing to show.
     """
-    random = np.random.default_rng(plan.seed)
-    feeds = _clips(plan) if plan.images else _keypoints(plan, manifest, random)
-    found: dict[str, Camera] = {}
-    for number, phase in enumerate(phases(plan.cameras, plan.seed)):
-        name = camera_name(number)
-        camera = SimulatedCamera(name, feeds(number), plan.fps, _timetable(plan, number, phase))
+
+    def __init__(
+        self, plan: BenchPlan, manifest: Manifest, zero: Callable[[], float | None] = lambda: None
+    ) -> None:
+        self._plan, self._zero = plan, zero
+        random = np.random.default_rng(plan.seed)
+        self._feeds = _clips(plan) if plan.images else _keypoints(plan, manifest, random)
+        self._phases = random.random(plan.cameras).tolist()
+        self._numbers = {camera_name(number): number for number in range(plan.cameras)}
+        # One for each time that a camera was opened: a thread that hangs may be late in ending.
+        self._lateness: list[Series] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all cameras, in their order."""
+        return tuple(self._numbers)
+
+    def make(self, settings: CameraSettings) -> Source:
+        """One of them, closed; another one each time."""
+        plan, number = self._plan, self._numbers[settings.name]
+        timetable = Timetable(
+            plan.fps,
+            phase=self._phases[number],
+            jitter=plan.jitter,
+            loss=plan.loss,
+            pause_every=plan.pause_every,
+            pause=plan.pause,
+            seed=plan.seed + number,
+        )
+        series = Series()
+        self._lateness.append(series)
+        camera = SimulatedCamera(settings.name, self._feeds(number), timetable, series)
         faults = [one for one in plan.faults if one.camera == number]
-        found[name] = FaultyCamera(camera, faults, zero) if faults else camera
-    return found
+        return FaultyCamera(camera, faults, self._zero) if faults else camera
 
-
-def _timetable(plan: BenchPlan, number: int, phase: float) -> Callable[[], Timetable]:
-    return lambda: Timetable(
-        plan.fps,
-        phase=phase,
-        jitter=plan.jitter,
-        loss=plan.loss,
-        pause_every=plan.pause_every,
-        pause=plan.pause,
-        seed=plan.seed + number,
-    )
+    def lateness(self, start: float, end: float) -> NDArray[np.float64]:
+        """By how much later frames were given that were due between two times, ms."""
+        parts = [np.zeros(0)]
+        for series in self._lateness:
+            times, values = series.times, series.values
+            # The camera goes on: it may have added a time and not yet its value.
+            count = min(len(times), len(values))
+            times, values = times[:count], values[:count]
+            parts.append(values[(times >= start) & (times < end)])
+        return np.concatenate(parts)
 
 
 # ---- clips -----------------------------------------------------------------------------------
@@ -124,13 +137,12 @@ def _keypoints(
 ) -> Callable[[int], Feed]:
     several = recordings(plan, manifest)
     starts = random.integers(1 << 20, size=plan.cameras).tolist()
-
-    def feed(number: int) -> Feed:
+    feeds = []
+    for number in range(plan.cameras):
         one = several[number % len(several)]
         one = replace(one, layout=one.layout or manifest.layout.name)
-        return KeypointFeed.of(one, persons=plan.persons, start=starts[number])
-
-    return feed
+        feeds.append(KeypointFeed.of(one, persons=plan.persons, start=starts[number]))
+    return lambda number: feeds[number]
 
 
 def recordings(plan: BenchPlan, manifest: Manifest) -> Sequence[Recording]:
@@ -190,12 +202,3 @@ def _read(plan: BenchPlan, count: int) -> Iterator[Recording]:
             count -= 1
         if not count:
             return
-
-
-def lateness(cameras: Mapping[str, Camera], start: float, end: float) -> NDArray[np.float64]:
-    """By how much later frames were given that were due between two times, ms."""
-    parts = []
-    for camera in cameras.values():
-        times, values = camera.lateness.times, camera.lateness.values
-        parts.append(values[(times >= start) & (times < end)])
-    return np.concatenate(parts) if parts else np.zeros(0)

@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,7 @@ from stgcn_deploy.live.observer import Observer, Observers
 from stgcn_deploy.live.people import WindowShape
 from stgcn_deploy.live.pipeline import window_shape
 from stgcn_deploy.live.pose.base import Pose
-from stgcn_deploy.live.settings import LiveSettings
+from stgcn_deploy.live.settings import CameraSettings, LiveSettings
 from stgcn_deploy.live.sources.base import Source, SourceError
 from stgcn_deploy.live.track import Track, Tracker
 from stgcn_deploy.live.windows import Window
@@ -161,14 +161,15 @@ class Naive:
     """The whole of it: start, wait, stop as Live has them.
 
     Args:
+        make: gives the source of a camera.
         loops: how many there are.
     """
 
     def __init__(
         self,
         settings: LiveSettings,
-        sources: Mapping[str, Source],
         *,
+        make: Callable[[CameraSettings], Source],
         loops: int,
         pose: Pose | None = None,
         observers: Sequence[Observer] = (),
@@ -176,7 +177,8 @@ class Naive:
     ) -> None:
         bundle = Bundle(settings.bundle)
         manifest = bundle.manifest
-        self._sources, self._pose, self._clock = dict(sources), pose, clock
+        self._sources = {camera.name: make(camera) for camera in settings.cameras}
+        self._pose, self._clock = pose, clock
         observer = Observers(list(observers))
         self._introductions = Introductions(manifest, pose)
         decisions = Decisions(
@@ -206,6 +208,7 @@ class Naive:
             )
             for number in range(loops)
         ]
+        self._failed: dict[str, str] = {}
         self._stopping = threading.Event()
         self._readers = [
             threading.Thread(
@@ -232,9 +235,8 @@ class Naive:
                         reading.corrupt,
                     )
                 )  # fmt: skip
-        except SourceError:
-            # A camera that ends is one whose frames are missing in the counts.
-            return
+        except SourceError as error:
+            self._failed[name] = str(error)
 
     def start(self) -> None:
         """Start all threads."""
@@ -260,5 +262,5 @@ class Naive:
         return not any(thread.is_alive() for thread in [*self._readers, *self._loops])
 
     def failures(self) -> dict[str, str]:
-        """None are given up here."""
-        return {}
+        """Cameras that broke: nobody opens them again."""
+        return dict(self._failed)

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ import numpy as np
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.cores import usable_cores
 from stgcn_deploy.errors import StgcnError
-from stgcn_deploy.live.bench.material import Camera, lateness, make_cameras
+from stgcn_deploy.live.bench.material import Cameras
 from stgcn_deploy.live.bench.naive import Naive
 from stgcn_deploy.live.bench.outcome import Outcome
 from stgcn_deploy.live.bench.plan import BenchPlan
@@ -61,15 +61,17 @@ def measure(plan: BenchPlan, progress: Progress) -> Outcome:
     settings = plan.settings()
     shape = window_shape(plan.bundle, manifest, settings)
     zero: list[float] = []
-    cameras = make_cameras(plan, manifest, lambda: zero[0] if zero else None)
-    tally, samples, usage = Tally(), Samples(list(cameras)), Usage()
+    cameras = Cameras(plan, manifest, lambda: zero[0] if zero else None)
+    tally, samples, usage = Tally(), Samples(cameras.names), Usage()
     pose = _pose(plan)
     contender: _Contender
     if plan.contender == "naive":
         loops = min(settings.pose.workers or usable_cores(), plan.cameras)
-        contender = Naive(settings, cameras, loops=loops, pose=pose, observers=[tally, samples])
+        contender = Naive(
+            settings, make=cameras.make, loops=loops, pose=pose, observers=[tally, samples]
+        )
     else:
-        contender = Live(settings, cameras, pose=pose, observers=[tally, samples])
+        contender = Live(settings, make=cameras.make, pose=pose, observers=[tally, samples])
     stopped = ""
     contender.start()
     usage.start()
@@ -89,8 +91,6 @@ def measure(plan: BenchPlan, progress: Progress) -> Outcome:
     finally:
         usage.stop()
         clean = contender.stop()
-        for camera in cameras.values():
-            camera.release()
     return Outcome(
         **outcome,
         usage=used,
@@ -155,12 +155,12 @@ def _outcome(
     plan: BenchPlan,
     report: LiveReport,
     samples: Samples,
-    cameras: Mapping[str, Camera],
+    cameras: Cameras,
     end: float,
 ) -> dict[str, Any]:
-    late = lateness(cameras, samples.start, end)
+    late = cameras.lateness(samples.start, end)
     counted = sum(report.frames.values())
-    names = list(cameras)
+    names = cameras.names
     curves, raw, by_camera = {}, {}, {}
     delays = {}
     for kind, series in samples.series.items():
