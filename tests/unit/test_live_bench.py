@@ -405,7 +405,15 @@ def test_what_a_long_run_does_not_confirm_does_not_count() -> None:
     found = search(machine, Limits())
     assert found.cameras == 8
     assert [run for run in machine.runs if run[1]] == [(10, True), (9, True), (8, True)]
+    assert found.next_cameras == 9
     assert found.next_broken
+
+
+def test_long_runs_are_not_tried_one_by_one() -> None:
+    machine = Machine(100, steady=90)
+    found = search(machine, Limits())
+    assert [n for n, confirming in machine.runs if confirming] == [100, 96, 93, 90]
+    assert (found.cameras, found.next_cameras) == (90, 93)
 
 
 def test_not_even_one_camera_is_an_answer() -> None:
@@ -418,7 +426,7 @@ def test_the_search_ends_where_it_is_told_to() -> None:
     machine = Machine(1000)
     found = search(machine, Limits(), most=12)
     assert found.cameras == 12
-    assert found.next_broken == ()
+    assert (found.next_cameras, found.next_broken) == (0, ())
 
 
 def test_runs_that_measure_nothing_are_no_answer() -> None:

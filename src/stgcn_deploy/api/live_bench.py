@@ -38,6 +38,7 @@ def bench_live(
     delay: bool = False,
     max_drops: float | None = None,
     max_p99_ms: float | None = None,
+    base_run: bool = True,
     sequences: int = 20,
     first: int = 4,
     progress: Progress = quiet,
@@ -46,10 +47,9 @@ def bench_live(
     """Run simulated cameras through the live pipeline and measure it, each run in a process of its own.
 
     Args:
-        cameras: so many; by default 1 where nothing else is asked for.
+        cameras: so many; 1 by default.
         search: find the largest number with at most 1 % of frames dropped and of windows lost, and the
-            99th percentile from frame to answer below the stride; `cameras` is then the overload's base
-            no more, what was found is.
+            99th percentile from frame to answer below the stride; the overload begins with it.
         data: file of recordings to replay; by default synthetic motion of the bundle's layout.
         clips: folder of video clips, or one of them: then poses are estimated.
         duration: seconds of each run, of the search's short ones half of it.
@@ -58,6 +58,7 @@ def bench_live(
         delay: how long after its onset an action is told, in simulated time.
         max_drops: share of frames dropped that is too many; max_p99_ms: 99th percentile from frame to
             answer that is too much.
+        base_run: measure the cameras themselves too, not only the overload or the naive loop.
         sequences: for the delay.
         first: number of cameras that the search begins with.
         options: of live.bench.plan.BenchPlan: persons, fps, jitter, loss, backend, threads, workers, ...
@@ -107,7 +108,7 @@ def bench_live(
         found = measuring.search(first)
         if found.confirmed is not None:
             runs.append(measuring.judged(f"{found.cameras} cameras", found.confirmed, gates))
-    elif not only_delay and (overload is None or not naive or cameras is not None):
+    elif not only_delay and base_run:
         runs.append(measuring.run(f"{plan.cameras} cameras", plan, gates))
     base = found.cameras if found is not None else plan.cameras
     if overload is not None and base:

@@ -161,9 +161,9 @@ def _print(found: LiveBench) -> None:
 
     if found.found is not None:
         most = found.found
-        say(
-            f"{most.cameras} cameras at most; one more: {'; '.join(most.next_broken) or 'not tried'}"
-        )
+        why = "; ".join(most.next_broken)
+        beyond = f"with {most.next_cameras}: {why}" if why else "more were not tried"
+        say(f"{most.cameras} cameras at most; {beyond}")
     if found.runs:
         print_table(("", *(run.title for run in found.runs)), run_rows(found.runs))
     for run in found.runs:

@@ -11,6 +11,9 @@ from stgcn_deploy.live.bench.outcome import Limits, Outcome
 
 __all__ = ["Found", "Trial", "search"]
 
+# A number that is not confirmed is lowered by such a part of it: long runs are long.
+STEP = 25
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -46,12 +49,14 @@ class Found:
     Attributes:
         cameras: the largest number that was confirmed; 0: not even one.
         confirmed: its long run; None where cameras is 0.
-        next_broken: what was not good enough with one camera more; () where more were not asked for.
+        next_cameras: the smallest number above it that was too many; 0: none was.
+        next_broken: what was not good enough then.
         trials: every run, in their order.
     """
 
     cameras: int
     confirmed: Outcome | None
+    next_cameras: int
     next_broken: tuple[str, ...]
     trials: tuple[Trial, ...]
 
@@ -59,6 +64,7 @@ class Found:
         """Plain values."""
         return {
             "cameras": self.cameras,
+            "next_cameras": self.next_cameras,
             "next_broken": list(self.next_broken),
             "trials": [trial.as_dict() for trial in self.trials],
             "confirmed": None if self.confirmed is None else self.confirmed.as_dict(),
@@ -80,12 +86,11 @@ class _Search:
         self._say(f"{cameras} cameras: {'; '.join(broken) or 'good'}")
         return not broken
 
-    def last_broken(self, cameras: int) -> tuple[str, ...]:
-        """Why so many were too many, the last time they were."""
-        for trial in reversed(self.trials):
-            if trial.cameras == cameras and trial.broken:
-                return trial.broken
-        return ()
+    def next_above(self, cameras: int) -> tuple[int, tuple[str, ...]]:
+        """The smallest number above that was too many, and why; the last time, if it was more than once."""
+        many = [t for t in self.trials if t.cameras > cameras and t.broken]
+        least = min((trial.cameras for trial in many), default=0)
+        return least, next((t.broken for t in reversed(many) if t.cameras == least), ())
 
 
 def search(
@@ -122,11 +127,11 @@ def search(
             high = cameras
     # A short run may have been lucky: what a long one does not confirm is not counted.
     while low and not run.good(low, confirming=True):
-        low -= 1
+        low -= max(1, low // STEP)
     if not any(trial.outcome.frames.get("ok") for trial in run.trials):
         raise CheckFailedError(
             f"no run measured anything: {'; '.join(run.trials[-1].broken)}. See one with --cameras 1."
         )
     # The loop above ended with a good one.
     confirmed = run.trials[-1].outcome if low else None
-    return Found(low, confirmed, run.last_broken(low + 1), tuple(run.trials))
+    return Found(low, confirmed, *run.next_above(low), tuple(run.trials))
