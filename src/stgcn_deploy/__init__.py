@@ -20,6 +20,7 @@ _PUBLIC = {
     "ascend_pack": "stgcn_deploy.api",
     "ascend_run": "stgcn_deploy.api",
     "bench": "stgcn_deploy.api",
+    "bench_live": "stgcn_deploy.api",
     "build": "stgcn_deploy.api",
     "compare": "stgcn_deploy.api",
     "data_bins_score": "stgcn_deploy.api",

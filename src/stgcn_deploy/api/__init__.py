@@ -13,6 +13,7 @@ from stgcn_deploy.api.comparison import compare
 from stgcn_deploy.api.evaluation import evaluate
 from stgcn_deploy.api.knowledge import doctor, layouts
 from stgcn_deploy.api.live import live, live_check, live_settings
+from stgcn_deploy.api.live_bench import bench_live
 from stgcn_deploy.api.pose import pose_fetch
 from stgcn_deploy.api.profiling import profile
 from stgcn_deploy.api.quantization import quantize
@@ -25,6 +26,7 @@ __all__ = [
     "ascend_pack",
     "ascend_run",
     "bench",
+    "bench_live",
     "build",
     "compare",
     "data_bins_score",

@@ -24,6 +24,7 @@ COMMANDS = {
     "quantize": f"{_HERE}.quantize:quantize",
     "build": f"{_HERE}.build:build",
     "bench": f"{_HERE}.bench:bench",
+    "bench-live": f"{_HERE}.bench_live:bench_live",
     "tune": f"{_HERE}.tune:tune",
     "profile": f"{_HERE}.profile:profile",
     "compare": f"{_HERE}.compare:compare",
