@@ -69,7 +69,11 @@ def test_a_recording_is_looked_at_whole_and_gives_the_same_events_each_time(
     kinds = [kind for kind, _ in one]
     assert kinds == ["action_start", "action_end"] * (len(kinds) // 2)
     states = [(e["type"], e["label"]) for e in seen[0] if not e["type"].startswith("action")]
-    assert states == [("camera_state", "running"), ("camera_state", "ended"), ("offline", "offline")]
+    assert states == [
+        ("camera_state", "running"),
+        ("camera_state", "ended"),
+        ("offline", "offline"),
+    ]
     started = next(e for e in seen[0] if e["label"] == "walk")
     assert started["camera"] == "cam1"
     assert started["model"]["name"] == "demo"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stgcn_deploy.live.controller import BEAT, Controller
+from stgcn_deploy.live.controller import Controller
 from stgcn_deploy.live.ladder import Ladder
 from stgcn_deploy.live.observer import Observer
 from stgcn_deploy.live.settings import LadderSettings
 from stgcn_deploy.live.workers import Failures
+
+BEAT = 0.25
 
 
 class Told(Observer):
@@ -54,7 +55,6 @@ class World:
             intake=intake,
             batchers=[batcher, batcher],
             observer=self.told,
-            clock=lambda: 0.0,
             tick=self.ticks.append,
         )
         self.now = 0.0

@@ -1,8 +1,7 @@
-"""The thread that keeps the pipeline up to date with its load: how far to come down, and back up."""
+"""Keeps the pipeline up to date with its load: how far to come down, and back up."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from stgcn_deploy.live.batcher import Batcher
@@ -15,14 +14,12 @@ from stgcn_deploy.live.workers import Decisions
 
 __all__ = ["Controller"]
 
-# Seconds between two looks.
-BEAT = 0.25
 # How much of an earlier look stays: one frame that waited for a garbage collection is no load.
 MEMORY = 0.7
 
 
 class Controller:
-    """Looks at the ages of what waits, and puts the ladder's measures into force.
+    """Looks at the ages of what waits, some times a second, and puts the ladder's measures into force.
 
     Args:
         cameras: the live ones; of recordings nothing is left out.
@@ -41,29 +38,16 @@ class Controller:
         intake: Intake,
         batchers: Sequence[Batcher],
         observer: Observer,
-        clock: Callable[[], float],
         tick: Callable[[float], None],
     ) -> None:
         self._ladder, self._cameras, self._pose, self._limit = ladder, cameras, pose, limit
         self._decisions = decisions
         self._intake, self._batchers = intake, batchers
-        self._observer, self._clock, self._tick = observer, clock, tick
+        self._observer, self._tick = observer, tick
         self._age = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2.0)
 
     def look(self, now: float) -> None:
-        """One look."""
+        """One look.  Each of them counts with three before it: one late frame is no load."""
         self._tick(now)
         frames = self._intake.oldest_age(now)
         windows = max((batcher.oldest() for batcher in self._batchers), default=0.0)
@@ -84,7 +68,3 @@ class Controller:
         strides = [people.stride for people in self._cameras.values()]
         self._decisions.pace(max(strides, default=1.0))
         self._observer.level(ladder.level, ladder.name)
-
-    def _run(self) -> None:
-        while not self._stop.wait(BEAT):
-            self.look(self._clock())

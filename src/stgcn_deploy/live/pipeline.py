@@ -30,6 +30,7 @@ from stgcn_deploy.live.sinks.base import Sink
 from stgcn_deploy.live.slots import Intake
 from stgcn_deploy.live.sources.base import Source
 from stgcn_deploy.live.sources.registry import open_source
+from stgcn_deploy.live.watch import Watch
 from stgcn_deploy.live.workers import ActionWorker, Decisions, PoseWorker, Wiring
 from stgcn_deploy.manifest import MODEL, Manifest
 from stgcn_deploy.runtime import Model, load
@@ -135,7 +136,7 @@ class Live:
         self._captures = [self._capture(camera, make) for camera in settings.cameras]
         self._recorded = frozenset(one.name for one in self._captures if not one.live)
         self._posers = self._make_posers()
-        self._controller = self._make_controller()
+        self._watch = Watch(self._make_controller().look)
         self._stopped = threading.Event()
         self._ready = False
 
@@ -231,7 +232,6 @@ class Live:
             intake=self._intake,
             batchers=list(dict.fromkeys(self._batchers.values())),
             observer=self.observer,
-            clock=self._clock,
             tick=self._tick,
         )
 
@@ -269,7 +269,7 @@ class Live:
             worker.start()
         for capture in self._captures:
             capture.start()
-        self._controller.start()
+        self._watch.start()
         self._ready = True
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -310,7 +310,7 @@ class Live:
         for capture in self._captures:
             clean &= capture.stop(max(0.0, until - time.monotonic()))
         self._intake.close()
-        self._controller.stop()
+        self._watch.stop()
         for batcher in dict.fromkeys(self._batchers.values()):
             clean &= batcher.settle(None if finished else DRAIN / 2)
             batcher.close(drop=True)

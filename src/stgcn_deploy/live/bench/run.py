@@ -85,7 +85,7 @@ def measure(plan: BenchPlan, progress: Progress) -> Outcome:
         if not stopped:
             stopped = _watch(contender, plan, samples, usage, plan.duration, progress)
         end = time.monotonic()
-        report, used = tally.report(clean=True), usage.as_dict()
+        report, used = tally.report(clean=True, failures={}), usage.as_dict()
         failures = contender.failures()
         outcome = _outcome(plan, report, samples, cameras, end)
     finally:
