@@ -18,6 +18,9 @@ from stgcn_deploy.cli.main import COMMANDS
 from stgcn_deploy.data.formats import FORMATS
 from stgcn_deploy.errors import UnknownNameError
 from stgcn_deploy.exporter.presets import DYNAMIC_RANGES, PRESETS
+from stgcn_deploy.live.pose.registry import DETECTORS, POSES
+from stgcn_deploy.live.sinks.registry import SINKS
+from stgcn_deploy.live.sources.registry import SOURCES
 from stgcn_deploy.measure.profilers import PROFILERS
 from stgcn_deploy.measure.tolerances import TOLERANCES
 from stgcn_deploy.models.families import FAMILIES
@@ -31,7 +34,11 @@ REGISTRIES = {
     "data format": FORMATS,
     "family": FAMILIES,
     "layout": LAYOUTS,
+    "person detector": DETECTORS,
+    "pose estimator": POSES,
     "profiler": PROFILERS,
+    "sink": SINKS,
+    "kind of source": SOURCES,
     "target": BUILDERS,
 }
 MEMBERS = [(kind, name) for kind, table in REGISTRIES.items() for name in table]
@@ -128,7 +135,7 @@ def test_every_file_is_in_the_table_and_every_entry_has_its_file(kind: str) -> N
 
 def _stem(command: str) -> str:
     """The file of "data info" is data_info.py."""
-    return command.replace(" ", "_")
+    return command.replace(" ", "_").replace("-", "_")
 
 
 def test_every_command_has_its_file_and_every_file_its_command() -> None:
@@ -151,6 +158,10 @@ def test_no_registry_is_forgotten_here() -> None:
         "backends/registry.py",
         "builders/registry.py",
         "checkpoints/codebases.py",
+        "live/metrics.py",  # prometheus_client's CollectorRegistry
+        "live/pose/registry.py",
+        "live/sinks/registry.py",
+        "live/sources/registry.py",
         "data/formats/__init__.py",
         "measure/profilers/__init__.py",
         "models/families.py",

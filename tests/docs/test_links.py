@@ -19,8 +19,10 @@ def broken(page: Path, text: str) -> list[str]:
         if place and not file.exists():
             found.append(target)
             continue
+        if not anchor:
+            continue
         headings = anchors(text if file == page else file.read_text(encoding="utf-8"))
-        if anchor and anchor not in headings:
+        if anchor not in headings:
             found.append(target)
     return found
 

@@ -239,7 +239,7 @@ def test_a_camera_that_is_absent_at_first_is_there_later(
 def test_the_program_is_told_of_events(world: Path) -> None:
     told: list[Any] = []
     settings = api.live_settings(world / "demo", [f"a={world / 'somebody.jsonl'}"])
-    report = api.live(settings, on_event=told.append)
+    report = api.live_run(settings, on_event=told.append)
     assert report.events["action_start"] == sum(one.type == "action_start" for one in told) > 0
     assert report.frames == {"ok": SECONDS * 25}
 

@@ -12,7 +12,7 @@ from stgcn_deploy.api.checkpoint import export, inspect
 from stgcn_deploy.api.comparison import compare
 from stgcn_deploy.api.evaluation import evaluate
 from stgcn_deploy.api.knowledge import doctor, layouts
-from stgcn_deploy.api.live import live, live_check, live_settings
+from stgcn_deploy.api.live import live_check, live_run, live_settings
 from stgcn_deploy.api.live_bench import bench_live
 from stgcn_deploy.api.pose import pose_fetch
 from stgcn_deploy.api.profiling import profile
@@ -40,8 +40,8 @@ __all__ = [
     "export",
     "inspect",
     "layouts",
-    "live",
     "live_check",
+    "live_run",
     "live_settings",
     "load",
     "pose_fetch",

@@ -1,4 +1,7 @@
-"""live: cameras in, actions out."""
+"""live_settings and live_run: cameras in, actions out.
+
+`live` itself is the package that does it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from stgcn_deploy.live.tally import LiveReport
     from stgcn_deploy.manifest import Manifest
 
-__all__ = ["live", "live_check", "live_settings"]
+__all__ = ["live_check", "live_run", "live_settings"]
 
 INSTALL = "pip install 'stgcn-deploy[live]'"
 MQTT_PORT = 1883
@@ -155,7 +158,7 @@ def live_check(settings: LiveSettings) -> None:
         open_model(settings, parts.manifest).close()
 
 
-def live(
+def live_run(
     settings: LiveSettings,
     *,
     duration: float | None = None,
