@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def as_transport_stream(clip: Path) -> tuple[bytes, float]:
         stream.bit_rate, stream.gop_size = 1_000_000, 12
         for frame in source.decode(video=0):
             small = frame.reformat(width=320, height=240, format="yuv420p")
-            small.pts, small.time_base = count, stream.codec_context.time_base
+            small.pts, small.time_base = count, Fraction(1, 25)
             for packet in stream.encode(small):
                 target.mux(packet)
             count += 1
