@@ -300,9 +300,9 @@ def write(found: dict[str, Any], out: Path) -> None:
     write_text(out / "live.md", "\n".join(lines), force=True)
 
 
-def command() -> str:
+def command(script: str = "live") -> str:
     """How this was started, without folders."""
-    return " ".join(["python bench/live.py", *(Path(word).name for word in sys.argv[1:])])
+    return " ".join([f"python bench/{script}.py", *(Path(word).name for word in sys.argv[1:])])
 
 
 def main() -> None:

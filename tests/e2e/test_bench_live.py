@@ -17,6 +17,7 @@ from stgcn_deploy.live.bench.delay import DelayPlan, detection_delay, simulate
 from stgcn_deploy.live.bench.launch import launch
 from stgcn_deploy.live.bench.outcome import Outcome
 from stgcn_deploy.live.bench.plan import BenchPlan, Fault
+from stgcn_deploy.live.bench.soak import checks
 
 # A machine that runs other tests may be too slow to play cameras: then that is what has to be said.
 SLOW = "the simulated cameras themselves were late"
@@ -208,6 +209,9 @@ def test_a_camera_that_does_wrong_leaves_the_others_alone(bundle: Path) -> None:
         away = states.index((camera, "backoff"))
         assert (camera, "running") in states[away:]
     assert found.frames["corrupt"] > 0
+    found_by = {one.name: one for one in checks(found, window=0.8)}
+    assert found_by["open files do not grow"].good, found_by
+    assert found_by["no action begins across a gap"].good is not False, found_by
     begun = {camera for _, _, camera, _ in found.told} - {""}
     assert begun <= {f"cam{n:03d}" for n in range(4)}
     assert not [state for state in states if state[0] in ("cam002", "cam003")]

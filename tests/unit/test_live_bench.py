@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from stgcn_deploy.live.bench.resources import slope_per_hour
 from stgcn_deploy.live.bench.samples import Samples
 from stgcn_deploy.live.bench.search import search
 from stgcn_deploy.live.bench.series import Series, by_interval, percentiles, thinned
+from stgcn_deploy.live.bench.soak import checks, failed, faults_for
 from stgcn_deploy.live.frames import Frame, Reading
 from stgcn_deploy.live.sources.base import SourceError
 
@@ -540,3 +542,102 @@ def test_a_broken_run_breaks_the_report() -> None:
 def test_a_slope_is_per_hour() -> None:
     assert slope_per_hour([0.0, 10.0, 20.0], [100.0, 101.0, 102.0]) == pytest.approx(360.0)
     assert math.isnan(slope_per_hour([1.0], [2.0]))
+
+
+# ---- soak --------------------------------------------------------------------------------------
+
+
+FAULTS = [
+    {"camera": 0, "kind": "killed", "start": 100.0, "end": 120.0},
+    {"camera": 1, "kind": "frozen", "start": 160.0, "end": 180.0},
+]
+
+
+def soaked(**changes: Any) -> Outcome:
+    """Ten minutes of four cameras in which nothing but two faults happened."""
+    t = [float(second) for second in range(600) for _ in range(20)]
+    ms = {"t": t, "ms": [10.0] * len(t), "camera": [0, 1, 2, 3] * 3000}
+    made: dict[str, Any] = {
+        "seconds": 600.0,
+        "samples": {"people": ms, "result": ms},
+        "states": [
+            [100.1, "cam000", "backoff", "ended"],
+            [121.0, "cam000", "running", ""],
+            [162.0, "cam001", "stalled", "frozen"],
+            [180.2, "cam001", "running", ""],
+        ],
+        "told": [
+            [10.0, "action_start", "cam000", "walk"],
+            [130.0, "action_start", "cam000", "walk"],
+        ],
+        "history": [[float(s), 100.0, 20, 30] for s in range(600)],
+        "plan": {"faults": FAULTS},
+    }
+    return good(**{**made, **changes})
+
+
+def verdicts(outcome: Outcome) -> dict[str, bool | None]:
+    return {one.name: one.good for one in checks(outcome, window=6.0)}
+
+
+PEOPLE = "the other cameras' p99, frame to people"
+
+
+def test_a_run_in_which_nothing_happened_is_good() -> None:
+    assert set(verdicts(soaked()).values()) == {True}
+    assert failed(checks(soaked(), window=6.0)) == []
+
+
+def slower(camera: int) -> dict[str, Any]:
+    one = soaked().samples["people"]
+    ms = [
+        30.0 if c == camera and 100 <= t < 120 else value
+        for t, value, c in zip(one["t"], one["ms"], one["camera"], strict=True)
+    ]
+    return {"people": {**one, "ms": ms}, "result": one}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        (PEOPLE, {"samples": slower(2)}),
+        (
+            "no action begins across a gap",
+            {"told": [[122.0, "action_start", "cam000", "fall"]]},
+        ),
+        ("no action begins across a gap", {"told": [[110.0, "action_start", "cam000", "fall"]]}),
+        ("no action begins across a gap", {"told": []}),
+        (
+            "cameras come back within their back-off",
+            {"states": [[100.1, "cam000", "backoff", "ended"]]},
+        ),
+        (
+            "memory does not grow",
+            {"history": [[float(s), 100.0 + s / 100, 20, 30] for s in range(600)]},
+        ),
+        ("open files do not grow", {"history": [[0.0, 100.0, 20, 30], [599.0, 100.0, 21, 30]]}),
+        ("threads do not grow", {"history": [[0.0, 100.0, 20, 30], [599.0, 100.0, 20, 31]]}),
+        ("the run counts", {"lateness": {"p99": 50.0}}),
+        ("the run counts", {"stopped": "memory"}),
+        (PEOPLE, {"samples": {}}),
+        ("memory does not grow", {"seconds": 60.0}),
+    ],
+)
+def test_each_check_notices_what_it_is_there_for(name: str, changes: dict[str, Any]) -> None:
+    found = verdicts(soaked(**changes))
+    assert not found[name], found
+
+
+def test_a_slow_camera_that_does_wrong_itself_is_not_the_others() -> None:
+    assert verdicts(soaked(samples=slower(0)))[PEOPLE]
+
+
+def test_faults_leave_time_and_cameras_alone() -> None:
+    faults = faults_for(1800.0, cameras=8)
+    assert faults[0].start == 300.0
+    assert {fault.kind for fault in faults} == {"killed", "frozen", "corrupt", "refused"}
+    assert {fault.camera for fault in faults} == {0, 1, 2, 3}
+    assert all(a.end < b.start for a, b in pairwise(faults))
+    assert faults[-1].end < 1800
+    with pytest.raises(UsageError, match="there must be two cameras"):
+        faults_for(1800.0, cameras=1)

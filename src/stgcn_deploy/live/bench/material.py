@@ -23,6 +23,7 @@ from stgcn_deploy.live.bench.plan import BenchPlan, camera_name
 from stgcn_deploy.live.bench.series import Series
 from stgcn_deploy.live.settings import CameraSettings
 from stgcn_deploy.live.sources.base import Source
+from stgcn_deploy.live.sources.registry import open_source
 from stgcn_deploy.manifest import Manifest
 
 __all__ = ["VIDEO_SUFFIXES", "Cameras", "as_taken", "recordings", "video_files"]
@@ -69,7 +70,9 @@ class Cameras:
     ) -> None:
         self._plan, self._zero = plan, zero
         random = np.random.default_rng(plan.seed)
-        self._feeds = _clips(plan) if plan.images else _keypoints(plan, manifest, random)
+        self._feeds: Callable[[int], Feed] = (
+            _clips(plan) if plan.images else _keypoints(plan, manifest, random)
+        )
         self._phases = random.random(plan.cameras).tolist()
         self._numbers = {camera_name(number): number for number in range(plan.cameras)}
         # One for each time that a camera was opened: a thread that hangs may be late in ending.
@@ -83,6 +86,8 @@ class Cameras:
     def make(self, settings: CameraSettings) -> Source:
         """One of them, closed; another one each time."""
         plan, number = self._plan, self._numbers[settings.name]
+        if plan.streams:
+            return open_source(settings.model_copy(update={"source": plan.streams[number]}))
         timetable = Timetable(
             plan.fps,
             phase=self._phases[number],
@@ -93,10 +98,13 @@ class Cameras:
             seed=plan.seed + number,
         )
         series = Series()
-        self._lateness.append(series)
         camera = SimulatedCamera(settings.name, self._feeds(number), timetable, series)
         faults = [one for one in plan.faults if one.camera == number]
-        return FaultyCamera(camera, faults, self._zero) if faults else camera
+        if faults:
+            # It is late on purpose.
+            return FaultyCamera(camera, faults, self._zero)
+        self._lateness.append(series)
+        return camera
 
     def lateness(self, start: float, end: float) -> NDArray[np.float64]:
         """By how much later frames were given that were due between two times, ms."""
@@ -114,8 +122,6 @@ class Cameras:
 
 
 def _clips(plan: BenchPlan) -> Callable[[int], Feed]:
-    from stgcn_deploy.live.sources.registry import open_source
-
     def feed(number: int) -> Feed:
         settings = CameraSettings(
             name=camera_name(number), source=plan.clips[number % len(plan.clips)]

@@ -113,7 +113,7 @@ class Outcome:
         if not self.frames.get("ok"):
             wrong.append("no frame was looked at, so nothing was measured")
         late = self.lateness.get("p99", float("inf"))
-        if not late <= LATE_MS:
+        if not plan.streams and not late <= LATE_MS:
             wrong.append(
                 f"the simulated cameras themselves were late by {late:.0f} ms (p99, limit {LATE_MS:.0f}): "
                 "this machine cannot play them and be measured"

@@ -47,6 +47,8 @@ class BenchPlan(_Strict):
         contender: "live" is the pipeline, "naive" a queue and a loop, see naive.
         data: file of recordings to replay; None: synthetic motion.
         clips: video files to play, decoded as they are; None: key points.
+        streams: addresses of real cameras, one for each; then fps, jitter, loss and pauses are theirs, and
+            faults only say when they do wrong.
         persons: in front of each camera; of synthetic motion.
         fps: frames a second of each camera, whatever its material was recorded at.
         jitter: frames come up to so much later than they were taken, seconds.
@@ -66,6 +68,7 @@ class BenchPlan(_Strict):
     contender: Literal["live", "naive"] = "live"
     data: str | None = None
     clips: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
     persons: Annotated[int, Field(ge=1, le=64)] = 1
     fps: Annotated[float, Field(gt=0, le=240)] = 25.0
     jitter: NonNegativeFloat = 0.0
@@ -91,7 +94,12 @@ class BenchPlan(_Strict):
     @property
     def images(self) -> bool:
         """Whether people have to be found first."""
-        return bool(self.clips)
+        return bool(self.clips or self.streams)
+
+    @property
+    def counts_itself(self) -> bool:
+        """Whether what cameras give is known: not of real ones, nor of those that do wrong."""
+        return not self.streams and not self.faults
 
     @property
     def windows_expected(self) -> float:

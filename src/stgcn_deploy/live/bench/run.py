@@ -82,11 +82,12 @@ def measure(plan: BenchPlan, progress: Progress) -> Outcome:
         tally.restart()
         usage.begin()
         zero.append(samples.begin())
+        progress("measuring")
         if not stopped:
             stopped = _watch(contender, plan, samples, usage, plan.duration, progress)
         end = time.monotonic()
-        report, used = tally.report(clean=True, failures={}), usage.as_dict()
-        failures = contender.failures()
+        failures, used = contender.failures(), usage.as_dict()
+        report = tally.report(clean=True, failures=failures)
         outcome = _outcome(plan, report, samples, cameras, end)
     finally:
         usage.stop()
@@ -167,7 +168,7 @@ def _outcome(
         times, values, groups = samples.snapshot(kind)
         delays[kind] = percentiles(values, series.count, series.largest)
         curves[kind] = by_interval(times, values)
-        raw[kind] = thinned(times, values, plan.kept)
+        raw[kind] = thinned(times, values, plan.kept, groups)
         by_camera[kind] = {
             names[group]: round(float(np.percentile(values[groups == group], 99)), 2)
             for group in np.unique(groups)
@@ -177,9 +178,9 @@ def _outcome(
         "plan": plan.model_dump(mode="json"),
         "seconds": round(report.seconds, 3),
         "frames": {
-            "given": len(late),
+            "given": len(late) if plan.counts_itself else counted,
             **report.frames,
-            "waiting": max(0, len(late) - counted),
+            "waiting": max(0, len(late) - counted) if plan.counts_itself else 0,
         },
         "windows": {
             "expected": round(plan.windows_expected * report.seconds / plan.duration, 1),

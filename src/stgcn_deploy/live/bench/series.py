@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,10 +98,13 @@ def by_interval(times: Floats, values: Floats, width: float = 1.0) -> list[list[
     return found
 
 
-def thinned(times: Floats, values: Floats, most: int) -> dict[str, Sequence[float]]:
-    """At most so many of them, evenly, rounded: {"t": seconds, "ms": milliseconds}."""
+def thinned(
+    times: Floats, values: Floats, most: int, groups: NDArray[np.int64] | None = None
+) -> dict[str, list[float]]:
+    """At most so many of them, evenly, rounded: {"t": seconds, "ms": milliseconds, "camera": its place}."""
     step = max(1, -(-len(times) // most))
-    return {
+    found: dict[str, list[float]] = {
         "t": [round(float(t), 2) for t in times[::step]],
         "ms": [round(float(value), 2) for value in values[::step]],
     }
+    return found if groups is None else {**found, "camera": groups[::step].tolist()}
