@@ -98,9 +98,10 @@ def plot_delay(report: DelayReport, path: Path, *, force: bool = False) -> Path:
     figure = _figure(9.6, 3.9)
     left, right = figure.subplots(1, 2)
     strides = list(dict.fromkeys(row.stride for row in report.rows))
-    for stride, colour in zip(strides, COLOURS, strict=False):
+    for number, (stride, colour) in enumerate(zip(strides, COLOURS, strict=False)):
         rows = [row for row in report.rows if row.stride == stride]
-        places = [row.smoothing for row in rows]
+        # Side by side, that whiskers do not cover each other.
+        places = [row.smoothing + 0.03 * (number - (len(strides) - 1) / 2) for row in rows]
         medians = [row.percentile(50) for row in rows]
         beyond = [row.percentile(90) - row.percentile(50) for row in rows]
         below = [0.0] * len(rows)
