@@ -33,7 +33,7 @@ def _follow(
     """All numbers that each person ever had."""
     had: list[set[int | None]] = [set() for _ in paths]
     for t in when:
-        shown = [somebody(t, path(t), seed=k, **how) for k, path in enumerate(paths)]
+        shown = [somebody(t, path(t), **{"seed": k, **how}) for k, path in enumerate(paths)]
         for one, number in zip(had, _numbers(tracker, t, shown), strict=True):
             one.add(number)
     return had
@@ -101,6 +101,22 @@ def test_somebody_elsewhere_is_another() -> None:
     tracker = _tracker()
     assert _numbers(tracker, 0.0, [somebody(0.0, (100, 200))]) == [1]
     assert _numbers(tracker, 0.04, [somebody(0.04, (500, 200))]) == [2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_jumps_is_the_same_however_few_frames_there_are(seed: int) -> None:
+    """Half a body's height up and down, and on; whoever goes on as they went is somewhere else."""
+    rng = np.random.default_rng(seed)
+    when = [t for t in times(0, 6, 25) if rng.random() < 0.3]
+    assert max(np.diff(when)) > 0.3
+    path = lambda t: (100 + 40 * t, 200 - 90 * abs(np.sin(4 * t)))  # noqa: E731
+    assert _follow(_tracker(), [path], when, noise=2.0, seed=seed) == [{1}]
+
+
+def test_who_turns_round_out_of_sight_is_the_same() -> None:
+    path = lambda t: (300 - 80 * abs(t - 2), 200)  # noqa: E731
+    when = [t for t in times(0, 4, 25) if not 1.7 < t < 2.4]
+    assert _follow(_tracker(), [path], when, noise=2.0) == [{1}]
 
 
 def test_joints_that_come_and_go_change_nobody() -> None:
