@@ -110,7 +110,7 @@ class WindowSettings(_Settings):
 
     stride: PositiveFloat = 1.0
     min_fill: Share = 0.5
-    max_gap: NonNegativeFloat = 0.4
+    max_gap: NonNegativeFloat = 0.8
     fps: PositiveFloat | None = None
     mode: Literal["person", "scene"] | None = None
 
