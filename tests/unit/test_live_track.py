@@ -157,9 +157,10 @@ def test_who_counts_chooses_before_who_does_not_yet() -> None:
     path = lambda t: (200 + 30 * t, 200)  # noqa: E731
     for t in times(0, 1, 25):
         tracker.update(t, [somebody(t, path(t))])
-    # A ghost beside them for one frame, then one detection between the two: the person's.
+    # A ghost beside them for one frame, then one detection, nearer to the ghost: the person's.
     tracker.update(1.04, [somebody(1.04, path(1.04)), somebody(1.04, (260, 200), score=0.4)])
-    assert _numbers(tracker, 1.08, [somebody(1.08, (245, 200))]) == [1]
+    assert len(tracker.tracks) == 2
+    assert _numbers(tracker, 1.08, [somebody(1.08, (250, 200))]) == [1]
 
 
 def test_nobody_counts_before_confirm_sights() -> None:
@@ -291,6 +292,35 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
         _tracker()
 
 
+def test_errors_of_the_estimator_set_nobody_in_motion() -> None:
+    tracker, away = _tracker(), []
+    for t in times(0, 8, 25):
+        [(track, _)] = tracker.update(t, [somebody(t, (300, 200), noise=8.0)])
+        assert track.body is not None
+        if t > 1:
+            now, later = (track.body.expected(t + ahead).points[0] for ahead in (0.0, 1.0))
+            away.append(np.abs((later - now).mean(axis=0)).max())
+    # Two errors of 8 / sqrt(13) pixels, 0.04 s apart, are a speed of 78 pixels a second.
+    assert np.mean(away) < 50
+
+
+def test_joints_are_remembered_for_a_moment_and_no_longer() -> None:
+    tracker = _tracker()
+    known = []
+    for t in times(0, 1, 25):
+        points = keypoints(t, (300 + 100 * t, 200))
+        if t > 0.01:
+            points[5:] = 0
+        [(track, _)] = tracker.update(t, [Detection(points)])
+        assert track.body is not None
+        known.append(int(track.body.expected(t).seen.sum()))
+        if known[-1] == 13:
+            # They go along with those that are seen.
+            gone = np.abs(track.body.pose.points[0] - keypoints(t, (300 + 100 * t, 200))[:, :2])
+            assert gone.max() < 35
+    assert known == [13] * 13 + [5] * 13
+
+
 # ---- similarity ----------------------------------------------------------------------------------
 
 
@@ -298,6 +328,20 @@ def test_the_same_pose_is_as_alike_as_can_be_and_one_elsewhere_is_not() -> None:
     here, there = somebody(0.0, (100, 200)), somebody(0.0, (500, 200))
     alike = similarity(Poses.of([here, there]), Poses.of([here, there]))
     assert np.allclose(alike, np.eye(2), atol=1e-6)
+
+
+def test_whoever_moves_takes_their_box_along() -> None:
+    two = Poses.of([somebody(0.0, (100, 200)), somebody(0.0, (300, 200))])
+    there = two.moved(np.array([[50.0, 10.0], [0.0, 0.0]]))
+    wanted = Poses.of([somebody(0.0, (150, 210)), somebody(0.0, (300, 200))])
+    assert np.allclose(there.points, wanted.points, atol=1e-4)
+    assert np.allclose(there.corners, wanted.corners, atol=1e-4)
+
+
+def test_nobody_is_like_nobody() -> None:
+    nobody = Poses.of([Detection(np.zeros((13, 3), np.float32))])
+    assert not similarity(nobody, nobody).any()
+    assert not similarity(nobody, Poses.of([somebody(0.0, (100, 200))])).any()
 
 
 def test_nearer_is_more_alike() -> None:
