@@ -341,6 +341,7 @@ def test_whoever_moves_takes_their_box_along() -> None:
 def test_nobody_is_like_nobody() -> None:
     nobody = Poses.of([Detection(np.zeros((13, 3), np.float32))])
     assert not similarity(nobody, nobody).any()
+    assert box_of(Detection(np.zeros((13, 3), np.float32))) == (0.0, 0.0, 0.0, 0.0)
     assert not similarity(nobody, Poses.of([somebody(0.0, (100, 200))])).any()
 
 
