@@ -75,6 +75,7 @@ def people(
 ) -> People:
     """People in front of a camera, with windows of 2 seconds; by default all phases are what they are."""
     shape = WindowShape(fps, frames, persons, mode)
+    windows.setdefault("max_gap", 0.4)
     track = TrackSettings(confirm=confirm, max_age=max_age)
     return People(camera, shape, WindowSettings(**windows), track, told, phase or 0.0)
 

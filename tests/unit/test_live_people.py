@@ -134,6 +134,12 @@ def test_a_phase_moves_all_windows_of_a_camera() -> None:
     assert (late[0].t1 - early[0].t1) % 1 == pytest.approx(0.25, abs=0.02)
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.6, 0.9, 1.7])
+def test_the_first_window_comes_within_one_stride_whatever_the_phase(phase: float) -> None:
+    made = _show(people(Told(), stride=1.0, phase=phase), times(0, 8, 25))
+    assert 0.96 - 1e-6 <= made[0].t1 <= 0.96 + 1.04
+
+
 def test_only_those_longest_in_sight_get_windows_when_only_some_may() -> None:
     crowd = people(Told(), stride=0.2)
     _show(crowd, times(0, 1, 25), ids=(2,))
@@ -421,6 +427,26 @@ def test_who_was_hidden_is_missing_in_between_and_the_scene_goes_on() -> None:
     hidden = (shown > 3.0 + 1e-6) & (shown < 3.64 - 1e-6)
     assert np.array_equal(one.clip[1].any(axis=(1, 2)), ~hidden)
     assert (one.fill, one.valid_ratio) == (1.0, 1.0)
+
+
+def test_a_scene_in_which_nobody_was_seen_for_a_while_says_so() -> None:
+    crowd = people(Told(), mode="scene", persons=2, stride=0.2, max_age=5.0)
+    _show(crowd, times(0, 3, 25), ids=(0,))
+    for t in times(3.04, 3.6, 25):
+        crowd.update(frame(t), [], t)
+    one = _show(crowd, times(3.64, 4, 25), ids=(0,))[-1]
+    assert one.valid_ratio == pytest.approx(35 / 50)
+
+
+def test_a_scene_begins_anew_after_a_reset() -> None:
+    told = Told()
+    crowd = people(told, mode="scene", persons=2, stride=0.2)
+    _show(crowd, times(0, 3, 25), ids=(0,))
+    crowd.reset()
+    made = _show(crowd, times(3.04, 6, 25), ids=(0,))
+    assert told.dropped == []
+    assert made[0].tracks == (2, 0)
+    assert made[0].t0 == pytest.approx(3.04)
 
 
 def test_an_empty_scene_is_never_due_and_a_new_one_has_to_fill() -> None:

@@ -75,6 +75,9 @@ def test_a_clip_begins_with_the_first_sight() -> None:
 def test_sights_after_the_end_do_not_count() -> None:
     ring = _ring(_even(25, 2.0))
     assert np.allclose(ring.resampled(1.0, 25.0, 5, MAX_GAP).clip[-1], _line(1.0))
+    # Nor does it count that somebody comes back after a gap that is too long.
+    away = _ring([*_even(25, 1.0), 2.0])
+    assert away.resampled(1.2, 25.0, 5, MAX_GAP).valid.all()
 
 
 def test_a_gap_as_long_as_allowed_is_filled() -> None:
@@ -179,6 +182,12 @@ def test_the_last_seconds_are_there_at_every_rate_in_bounded_memory(camera: floa
     wanted = np.stack([_line(end - (49 - k) / 25) for k in range(50)])
     # What was thinned out at the very end is held for less than a sixtieth of a second.
     assert np.abs(found.clip - wanted).max() < 2.1 / 60
+
+
+def test_sights_close_together_are_kept_where_there_is_room() -> None:
+    """A camera of 25 frames a second whose frames come in pairs."""
+    times = [k / 12.5 + late for k in range(250) for late in (0, 0.004)]
+    assert _ring(times, seconds=2.0).thinned == 0
 
 
 def test_sights_are_counted_between_two_times() -> None:

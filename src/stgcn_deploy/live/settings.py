@@ -123,7 +123,7 @@ class WindowSettings(Checked):
 
     stride: PositiveFloat = 1.0
     min_fill: Share = 0.5
-    max_gap: NonNegativeFloat = 0.4
+    max_gap: NonNegativeFloat = 0.8
     fps: PositiveFloat | None = None
     mode: Literal["person", "scene"] | None = None
 
