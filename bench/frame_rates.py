@@ -9,19 +9,29 @@ appending frames as they come.
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import stgcn_deploy
+from stgcn_deploy import api
 from stgcn_deploy.data.synthetic import ACTIONS, ClipSettings, observe, sample_rng, stage_clip
+from stgcn_deploy.demo import CHECKPOINT, LABELS
+from stgcn_deploy.files import write_text
 from stgcn_deploy.live.frames import Detection, Frame
 from stgcn_deploy.live.observer import Observer
 from stgcn_deploy.live.people import People, WindowShape
 from stgcn_deploy.live.settings import TrackSettings, WindowSettings
+from stgcn_deploy.measure.environment import environment
 
 HERE = Path(__file__).parent
 Clip = NDArray[np.float32]

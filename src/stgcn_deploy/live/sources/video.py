@@ -71,7 +71,7 @@ class Decoder:
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self._packets = self._container.demux(self._stream)
-        self._reformatter = VideoReformatter()
+        self._reformatter: Any = VideoReformatter()
 
     def _choose(self) -> Any:
         """The video stream to decode."""
@@ -122,6 +122,10 @@ class Decoder:
         """Release it; only where no other thread is inside `read`."""
         self._ready.clear()
         self._container.close()
+        # Codec and scaler hold threads of their own until the last reference to them goes, and a generator
+        # that was not read to its end keeps them in a cycle.
+        self._packets = iter(())
+        self._stream = self._reformatter = None
 
     def _reading(self, frame: Any, wanted: Callable[[float | None], bool]) -> Reading:
         pts = frame.time
