@@ -204,6 +204,9 @@ def live_run(
         observers: list[Observer] = [tally, Narrator(say), board, metrics, *recorders]
         if on_event is not None:
             observers.append(Listener(on_event))
+        runtime = getattr(parts.pose, "runtime", None)
+        if runtime is not None:
+            say(f"pose: {settings.pose.name} on {runtime}")
         run = parts.run(observers)
         board.current = run.decisions.current
         metrics.model(run.model)

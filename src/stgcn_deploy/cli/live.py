@@ -131,7 +131,9 @@ def live(
         else:
             print_table(("setting", "value"), rows, "live")
         return
-    found = api.live_run(settings, duration=duration, view=view, force=force, say=note, signals=True)
+    found = api.live_run(
+        settings, duration=duration, view=view, force=force, say=note, signals=True
+    )
     if as_json:
         print_json(found.as_dict())
     else:

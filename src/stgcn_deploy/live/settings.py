@@ -79,6 +79,7 @@ class PoseSettings(Checked):
         model: a file of the user's; None: the weights that are fetched.
         detector: of persons, a name of the table ("hog") or a file, for estimators that need one.
         layout: of a user's model where its file does not tell; None: the estimator's usual one.
+        runtime: of BlazePose; "auto": OpenVINO where it is installed and runs, else LiteRT.
         detector_every: the detector runs on every so many frames of a camera.
         score: persons below it are nobody.
         persons: at most so many in one frame.
@@ -89,6 +90,7 @@ class PoseSettings(Checked):
     model: str | None = None
     detector: str | None = None
     layout: str | None = None
+    runtime: Literal["auto", "openvino", "litert"] = "auto"
     detector_every: PositiveInt = 5
     score: Share = 0.3
     persons: PositiveInt = 5

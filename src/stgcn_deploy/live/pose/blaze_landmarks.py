@@ -84,6 +84,10 @@ def refine(
     return np.where(sure[:, None], np.stack((x, y), axis=-1), points)
 
 
+# Outputs that are used: joints, score, heat maps; neither the mask of the body nor joints in metres.
+NEEDED = (0, 1, 3)
+
+
 def decode(outputs: tuple[NDArray[Any], ...], roi: Roi) -> Landmarks:
     """Joints in pixels out of the network's outputs.
 

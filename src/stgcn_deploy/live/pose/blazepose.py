@@ -7,13 +7,15 @@ The detector runs again when somebody is lost or nobody is there, and every so m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stgcn_deploy.errors import MissingDependencyError
 from stgcn_deploy.live.frames import Detection, Frame
 from stgcn_deploy.live.pose import blaze_detector, blaze_landmarks
 from stgcn_deploy.live.pose.blaze_landmarks import Landmarks
@@ -65,6 +67,7 @@ class BlazePose:
         detector: makes a network for the person detector: (1, 224, 224, 3), -1 to 1.
         landmarks: makes one for the joints: (1, 256, 256, 3), 0 to 1.
         boxes: another person detector, which looks besides the own one at every detector_every-th frame.
+        runtime: what runs the networks, for people.
         smooth: joints go through the filter that MediaPipe has in its mode for video.
     """
 
@@ -79,7 +82,9 @@ class BlazePose:
         boxes: PersonDetector | None = None,
         *,
         smooth: bool = True,
+        runtime: str = "litert",
     ) -> None:
+        self.runtime = runtime
         self.detector_every: int = settings.detector_every
         self._settings = settings
         self._detector = detector
@@ -231,7 +236,6 @@ def make(settings: PoseSettings) -> BlazePose:
     from stgcn_deploy.errors import UsageError
     from stgcn_deploy.live.pose.detectors import open_detector
     from stgcn_deploy.live.pose.fetch import DETECTOR, LANDMARKS, find_weights
-    from stgcn_deploy.live.pose.litert import LiteNetwork
 
     if settings.model is not None or settings.layout not in (None, BlazePose.layout):
         raise UsageError(
@@ -240,9 +244,25 @@ def make(settings: PoseSettings) -> BlazePose:
         )
     boxes = open_detector(settings) if settings.detector else None
     weights = find_weights()
-    detector: Pool[Network] = Pool(lambda: LiteNetwork(weights[DETECTOR]))
-    landmarks: Pool[Network] = Pool(lambda: LiteNetwork(weights[LANDMARKS]))
+    opener, runtime = _opener(settings)
+    detector: Pool[Network] = Pool(lambda: opener(weights[DETECTOR], (0, 1)))
+    landmarks: Pool[Network] = Pool(lambda: opener(weights[LANDMARKS], blaze_landmarks.NEEDED))
     # Now, not at the first frame, if something is missing.
     with detector.one(), landmarks.one():
         pass
-    return BlazePose(settings, detector, landmarks, boxes)
+    return BlazePose(settings, detector, landmarks, boxes, runtime=runtime)
+
+
+def _opener(
+    settings: PoseSettings,
+) -> tuple[Callable[[Path, tuple[int, ...]], Network], str]:
+    """What opens a file, with the outputs that are wanted of it; and its name."""
+    from stgcn_deploy.live.pose.litert import LiteNetwork
+    from stgcn_deploy.live.pose.openvino_network import OpenVinoNetwork, unusable
+
+    reason = None if settings.runtime == "litert" else unusable()
+    if settings.runtime == "openvino" and reason is not None:
+        raise MissingDependencyError(f"the pose runtime openvino cannot be used: {reason}")
+    if settings.runtime == "litert" or reason is not None:
+        return lambda path, keep: LiteNetwork(path), "litert"  # noqa: ARG005 - it computes them all
+    return OpenVinoNetwork, "openvino"
