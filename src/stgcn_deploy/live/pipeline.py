@@ -114,7 +114,6 @@ class Live:
         herald = Herald(lambda event: self._post([event]), clock, self._wall, ids)
         self._herald = herald
         self.observer = Observers([herald, StateListener(self._lost), *observers])
-        self._outlets = [Outlet(sink, self.observer) for sink in sinks]
         self._introductions = Introductions(manifest, pose, near=settings.near)
         self._pose = pose
         self.model = {"name": manifest.name, "sha256": manifest.files[MODEL].sha256}
@@ -128,7 +127,8 @@ class Live:
                 stride=settings.windows.stride,
                 ids=ids,
                 observer=self.observer,
-            )
+            ),
+            self._post,
         )
         self._people = self._make_people()
         self._batchers, self._actions = self._make_actions()
@@ -137,6 +137,8 @@ class Live:
         self._recorded = frozenset(one.name for one in self._captures if not one.live)
         self._posers = self._make_posers()
         self._watch = Watch(self._make_controller().look)
+        # Last: they have threads already.
+        self._outlets = [Outlet(sink, self.observer) for sink in sinks]
         self._stopped = threading.Event()
         self._ready = False
 
@@ -180,8 +182,7 @@ class Live:
             number,
             batcher=batcher,
             engine=Engine(model, self._introductions.recording, self.observer, self._clock),
-            decider=self.decisions,
-            post=self._post,
+            decisions=self.decisions,
             observer=self.observer,
             clock=self._clock,
         )
@@ -195,7 +196,6 @@ class Live:
             batchers=self._batchers,
             recorded=self._recorded,
             decisions=self.decisions,
-            post=self._post,
             give_up=self._give_up,
             observer=self.observer,
             clock=self._clock,
@@ -246,7 +246,7 @@ class Live:
     def _lost(self, camera: str) -> None:
         """What was going on in front of a camera cannot be known any more; a file's end is its own."""
         if camera not in self._recorded:
-            self._post(self.decisions.lost(camera, self._clock()))
+            self.decisions.lost(camera, self._clock())
 
     def _give_up(self, camera: str, reason: str) -> None:
         for capture in self._captures:
@@ -257,7 +257,7 @@ class Live:
         for capture in self._captures:
             capture.tick(now)
         for camera in self._people.keys() - self._recorded:
-            self._post(self.decisions.overdue(now, camera))
+            self.decisions.overdue(now, camera)
         if all(capture.over for capture in self._captures):
             self._stopped.set()
 
@@ -318,7 +318,7 @@ class Live:
             if worker.is_alive():
                 worker.join(timeout=DRAIN / 2)
         for capture in self._captures:
-            self._post(self.decisions.lost(capture.name, self._clock()))
+            self.decisions.lost(capture.name, self._clock())
         self._herald.offline()
         until = time.monotonic() + FLUSH
         for outlet in self._outlets:

@@ -36,7 +36,8 @@ class Watch:
     def stop(self) -> None:
         """End it."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _work(self) -> None:
         while not self._stop.wait(self._every):

@@ -34,36 +34,41 @@ class Post(Protocol):
 
 
 class Decisions:
-    """The Decider for several threads: people leave on one and are judged on another."""
+    """The Decider for several threads: people leave on one and are judged on another.
 
-    def __init__(self, decider: Decider) -> None:
+    Events are handed on before the next decision is made, so that sinks have them in their order.
+    """
+
+    def __init__(self, decider: Decider, post: Post) -> None:
         self._decider = decider
-        self._lock = threading.Lock()
+        self._post = post
+        # Whoever is told of an event may ask what somebody does now.
+        self._lock = threading.RLock()
 
     def pace(self, stride: float) -> None:
         """So long it takes from one window of a person to the next now."""
         with self._lock:
             self._decider.stride = stride
 
-    def update(self, result: Result, now: float) -> list[Event]:
+    def update(self, result: Result, now: float) -> None:
         """See Decider."""
         with self._lock:
-            return self._decider.update(result, now)
+            self._post(self._decider.update(result, now))
 
-    def gone(self, camera: str, track: int | None, t: float, now: float) -> list[Event]:
+    def gone(self, camera: str, track: int | None, t: float, now: float) -> None:
         """See Decider."""
         with self._lock:
-            return self._decider.gone(camera, track, t, now)
+            self._post(self._decider.gone(camera, track, t, now))
 
-    def lost(self, camera: str, now: float) -> list[Event]:
+    def lost(self, camera: str, now: float) -> None:
         """See Decider."""
         with self._lock:
-            return self._decider.lost(camera, now)
+            self._post(self._decider.lost(camera, now))
 
-    def overdue(self, now: float, camera: str) -> list[Event]:
+    def overdue(self, now: float, camera: str) -> None:
         """See Decider."""
         with self._lock:
-            return self._decider.overdue(now, camera)
+            self._post(self._decider.overdue(now, camera))
 
     def current(self, camera: str, track: int | None) -> tuple[str, float] | None:
         """See Decider."""
@@ -105,7 +110,6 @@ class Wiring:
     batchers: Mapping[str, Batcher]
     recorded: frozenset[str]
     decisions: Decisions
-    post: Post
     give_up: Callable[[str, str], None]
     observer: Observer
     clock: Callable[[], float]
@@ -149,7 +153,7 @@ class PoseWorker(threading.Thread):
         self._observer.stage("track", done - seen)
         self._observer.people(frame, tracked, done)
         for track in people.gone():
-            self._w.post(self._w.decisions.gone(frame.camera, track, frame.t, done))
+            self._w.decisions.gone(frame.camera, track, frame.t, done)
         for window in windows:
             self._w.batchers[frame.camera].put(window, wait=frame.camera in self._w.recorded)
 
@@ -179,14 +183,13 @@ class ActionWorker(threading.Thread):
         *,
         batcher: Batcher,
         engine: Engine,
-        decider: Decisions,
-        post: Post,
+        decisions: Decisions,
         observer: Observer,
         clock: Callable[[], float],
     ) -> None:
         super().__init__(name=f"action-{number}", daemon=True)
-        self._batcher, self._engine, self._decider = batcher, engine, decider
-        self._post, self._observer, self._clock = post, observer, clock
+        self._batcher, self._engine, self._decisions = batcher, engine, decisions
+        self._observer, self._clock = observer, clock
 
     def close(self) -> None:
         """Release the session, once the thread has ended; a call that hangs keeps it."""
@@ -199,7 +202,7 @@ class ActionWorker(threading.Thread):
             try:
                 for result in self._engine.run(windows):
                     self._observer.result(result)
-                    self._post(self._decider.update(result, self._clock()))
+                    self._decisions.update(result, self._clock())
             except Exception:
                 # Nothing of ours is known to raise here; whatever does costs these windows, not the run.
                 for window in windows:

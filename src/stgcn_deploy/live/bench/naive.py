@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from stgcn_deploy.bundle import Bundle
 from stgcn_deploy.live.decide import Decider
 from stgcn_deploy.live.engine import Engine
+from stgcn_deploy.live.events import Event
 from stgcn_deploy.live.frames import Frame, Tracked
 from stgcn_deploy.live.introductions import Introductions
 from stgcn_deploy.live.observer import Observer, Observers
@@ -144,8 +145,7 @@ class _Loop(threading.Thread):
             self._observer.window(window)
             for result in self._engine.run([window]):
                 self._observer.result(result)
-                for event in self._decisions.update(result, self._clock()):
-                    self._observer.event(event)
+                self._decisions.update(result, self._clock())
 
     def _camera(self, name: str) -> tuple[Tracker, Appended]:
         if name not in self._cameras:
@@ -181,10 +181,16 @@ class Naive:
         self._pose, self._clock = pose, clock
         observer = Observers(list(observers))
         self._introductions = Introductions(manifest, pose)
+
+        def post(events: Sequence[Event]) -> None:
+            for event in events:
+                observer.event(event)
+
         decisions = Decisions(
             Decider(
                 bundle.labels, settings.decide, activation=manifest.activation, wall=lambda t: t
-            )
+            ),
+            post,
         )
         self._loops = [
             _Loop(

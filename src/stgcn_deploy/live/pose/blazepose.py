@@ -227,11 +227,11 @@ def _detection(seen: Landmarks) -> Detection:
 
 
 def make(settings: PoseSettings) -> BlazePose:
-    """The estimator on LiteRT, with the fetched weights.
+    """The estimator with the fetched weights, on OpenVINO or LiteRT.
 
     Raises:
         UsageError: a model or a layout of the user's, which it has no use for.
-        MissingDependencyError: the weights or LiteRT are not here.
+        MissingDependencyError: the weights or the runtime are not here.
     """
     from stgcn_deploy.errors import UsageError
     from stgcn_deploy.live.pose.detectors import open_detector
