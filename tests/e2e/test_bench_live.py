@@ -19,6 +19,9 @@ from stgcn_deploy.live.bench.outcome import Outcome
 from stgcn_deploy.live.bench.plan import BenchPlan, Fault
 from stgcn_deploy.live.bench.soak import checks
 
+# Processes, servers and browsers of their own: left out of the quick check.
+pytestmark = pytest.mark.slow
+
 # A machine that runs other tests may be too slow to play cameras: then that is what has to be said.
 SLOW = "the simulated cameras themselves were late"
 
@@ -45,7 +48,8 @@ def test_a_run_measures_frames_windows_and_itself(bundle: Path, contender: str) 
     assert only_slow(found), found.invalid()
     assert found.frames["given"] > 20
     assert found.frames["ok"] > 0
-    assert found.windows["due"] >= found.windows["ok"] > 0
+    # Those that fell due while it was warm may be answered after it.
+    assert found.windows["due"] + plan.cameras >= found.windows["ok"] > 0
     assert set(found.delays) >= {"people", "result"}
     assert found.delays["people"]["count"] == found.frames["ok"]
     assert found.usage["cores"] > 0

@@ -23,6 +23,9 @@ from stgcn_deploy.data.formats.keypoints_jsonl import FORMAT
 from stgcn_deploy.data.synthetic.sequences import generate_sequence
 from stgcn_deploy.demo import CHECKPOINT, LABELS
 
+# Processes, servers and browsers of their own: left out of the quick check.
+pytestmark = pytest.mark.slow
+
 SECONDS = 24.0
 
 

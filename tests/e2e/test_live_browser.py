@@ -20,9 +20,12 @@ from stgcn_deploy.live.events import Event
 from stgcn_deploy.live.page.server import PageServer
 from stgcn_deploy.live.settings import PageSettings
 
-pytestmark = pytest.mark.skipif(
-    find_browser() is None, reason="needs Chromium or Chrome, which is not installed here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_browser() is None, reason="needs Chromium or Chrome, which is not installed here"
+    ),
+]
 TOKEN = "open-sesame-4711"
 NASTY = '<img src=x onerror="document.title=1">'
 SHOWN = "document.querySelectorAll('img.picture:not([hidden])').length"
