@@ -74,26 +74,21 @@ def test_cameras_see_the_same_moments(bench: ModuleType) -> None:
     )
 
 
-def _rows(*answers: tuple[int | None, int | None]) -> list[dict]:
-    """Scores of three classes: what the live half says at 25 frames a second, and another."""
-
-    def scores(best: int | None) -> np.ndarray | None:
-        return None if best is None else np.eye(3, dtype=np.float32)[best]
-
-    keys = ("by time", "25 fps"), ("other", "10 fps")
-    return [
-        {"label": 0, "scores": dict(zip(keys, map(scores, pair), strict=True))} for pair in answers
-    ]
-
-
 def test_a_window_that_only_one_makes_is_no_agreement(bench: ModuleType) -> None:
-    rows = _rows((0, 0), (0, 1), (None, 0), (1, None), (None, None), (2, 2))
-    found = bench.compared(rows, ("other", "10 fps"))
+    key = ("by time", "10 fps")
+    pairs = ((0, 0), (0, 1), (None, 0), (1, None), (None, None), (2, 2))
+    leads = (0.9, 0.1, None, 0.9, None, 0.9)
+    rows = [
+        bench.Answer(0, {**dict.fromkeys(bench.KEYS), bench.COMPARED: one, key: two}, lead)
+        for (one, two), lead in zip(pairs, leads, strict=True)
+    ]
+    found = bench.compared(rows, key)
     assert (found["clips"], found["compared"], found["same"]) == (6, 5, 2)
     assert (found["no_window_here"], found["no_window_there"]) == (1, 1)
     assert found["no_window_in_either"] == 1
     assert found["right"] == 2
-    assert (found["sure"], found["sure_same"]) == (4, 2)
+    assert (found["sure"], found["sure_same"]) == (3, 2)
+    assert [bench.Answer.of(row.as_list()) for row in rows] == rows
 
 
 def test_intervals_are_wilsons(bench: ModuleType) -> None:
@@ -102,13 +97,12 @@ def test_intervals_are_wilsons(bench: ModuleType) -> None:
     assert bench.interval(5, 5)[1] == pytest.approx(1.0)
 
 
-def test_the_report_in_the_repository_reaches_what_is_wanted(bench: ModuleType) -> None:
+def test_the_report_in_the_repository_is_that_of_its_answers(bench: ModuleType) -> None:
     raw = json.loads((BENCH / "frame_rates.json").read_text(encoding="utf-8"))
-    rows = {(row["way"], row["camera"]): row for row in raw["results"]["usual"]}
+    assert (BENCH / "frame_rates.md").read_text(encoding="utf-8") == bench.page(raw)
+    rows = [bench.Answer.of(row) for row in raw["answers"]["usual"]]
     for camera in bench.ASKED:
-        row = rows["by time", camera]
-        assert row["compared"] >= 500
-        assert row["same"] / row["compared"] >= 0.97, camera
-        assert rows["appended", camera]["share"] < row["share"]
-    page = (BENCH / "frame_rates.md").read_text(encoding="utf-8")
-    assert page == bench.page(raw["results"], raw["seed"], raw["environment"])
+        found, naive = (bench.compared(rows, (way, camera)) for way in ("by time", "appended"))
+        assert found["compared"] >= 500
+        assert found["interval"][1] >= bench.WANTED, camera
+        assert naive["interval"][1] < found["interval"][0], camera

@@ -193,6 +193,15 @@ def test_the_unit_of_coordinates_does_not_matter() -> None:
         assert _numbers(tracker, t, shown) == [1, 2]
 
 
+def test_boxes_and_scores_that_are_no_numbers_harm_nobody_else() -> None:
+    tracker = _tracker()
+    for t in times(0, 1, 25):
+        fine = somebody(t, (100, 200))
+        odd = Detection(keypoints(t, (400, 200)), score=float("nan"))
+        lost = Detection(keypoints(t, (700, 200)), box=(float("nan"), 0.0, float("inf"), 50.0))
+        assert _numbers(tracker, t, [fine, odd, lost])[0] == 1
+
+
 def test_two_side_by_side_are_a_suspect_and_two_apart_are_not() -> None:
     apart, close = _tracker(), _tracker()
     _follow(apart, [lambda t: (100, 200), lambda t: (500, 200)], times(0, 2, 25))

@@ -191,10 +191,11 @@ class Tracker:
         self, tracks: list[Track], alike: Floats, free: list[int], worth: Floats
     ) -> list[tuple[Track, int]]:
         """Pairs of tracks and free detections, the most alike (tracks, free) of all together."""
-        # What is below the gate is worth nothing, so that it cannot spoil the choice of others.
-        alike[alike < self._settings.min_match] = 0.0
+        # What is below the gate is worth nothing, so that it cannot spoil the choice of others; so is
+        # what is compared with a box or a score that is no number.
+        alike[~(alike >= self._settings.min_match)] = 0.0
         pairs: list[tuple[Track, int]] = []
-        assigned = self._assign(alike * worth, maximize=True)
+        assigned = self._assign(np.nan_to_num(alike * worth), maximize=True)
         for row, column in zip(*assigned, strict=True):
             if alike[row, column] > 0.0:
                 self._doubt(tracks[row], alike[row], alike[row, column])
