@@ -27,7 +27,9 @@ Cli = Callable[..., Any]
 VERBS = tuple(name for name in COMMANDS if name not in ("demo", "wizard"))
 # What tells the caller how far it is, and how a file is read, are objects in Python; the options of one
 # target are whatever its builder takes, and on the command line those of all targets.
-PYTHON_ONLY = {"progress", "count", "note", "read", "options"}
+PYTHON_ONLY = {"progress", "count", "note", "read", "options", "base_run", "first"} | {
+    *("settings", "on_event", "say", "signals", "default_events"),
+}
 # Numbers or ranges of them are text on a command line.
 SPELLED = {("data synth", name) for name in ("noise", "missing", "occlusion")}
 READ = {"data_labels", "axes", "image_size", "fps"}
@@ -58,13 +60,24 @@ CLI_ONLY = {
     "data convert": {"as_json", "layout", *READ},
     "data plot": {"as_json", "layout", *READ},
     "data synth": {"as_json"},
+    "live": {"as_json", "check"},
+    # What one run of it is like, in Python the fields of BenchPlan.
+    "bench-live": {
+        *("as_json", "plot", "raw", "force", "persons", "fps", "model_fps", "jitter_ms", "loss"),
+        *("pause_every", "pause", "backend", "threads", "workers", "pose_workers", "pose"),
+        *("pose_model", "ladder"),
+    },
+    "pose fetch": {"as_json"},
 }
 # Parameters that are text on a command line; their defaults mean the same.
 TEXT = {("bench", "batch"), ("export", "strides"), ("eval", "topk")} | {
     ("tune", name) for name in ("batch", "threads", "instances")
 }
 # Options that may be given several times; none of them is None to the parser.
-REPEATED = {("export", "stream"), ("eval", "backend"), ("tune", "backend"), ("compare", "backend")}
+REPEATED = {("export", "stream"), ("eval", "backend"), ("tune", "backend"), ("compare", "backend"),
+            ("live", "source")}  # fmt: skip
+# Of the command itself, and of a function that does something with what the first one gives.
+TWO_STEPS = {"live": ("live_settings", "live_run")}
 USUAL = {("eval", "backend"): ("onnxruntime",)}
 SMALL = ("--frames", "20", "--persons", "2", "--graph-form", "aggregate")
 
@@ -79,23 +92,30 @@ def _command(name: str) -> Callable[..., Any]:
     return found
 
 
-def _verb(command: str) -> Callable[..., Any]:
+def _verbs(command: str) -> tuple[str, ...]:
     """`stgcn data info` is api.data_info; eval is a word of Python's own."""
-    name = "evaluate" if command == "eval" else command.replace(" ", "_")
-    found: Callable[..., Any] = getattr(api, name)
+    name = "evaluate" if command == "eval" else re.sub("[ -]", "_", command)
+    return TWO_STEPS.get(command, (name,))
+
+
+def _of_verb(command: str) -> dict[str, inspect.Parameter]:
+    """The parameters of a command's function, or of both its functions."""
+    found: dict[str, inspect.Parameter] = {}
+    for name in _verbs(command):
+        found |= _parameters(getattr(api, name))
     return found
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_command_has_the_parameters_of_its_function(verb: str) -> None:
-    command, function = _parameters(_command(verb)), _parameters(_verb(verb))
+    command, function = _parameters(_command(verb)), _of_verb(verb)
     assert set(command) - set(function) == CLI_ONLY[verb]
     assert set(function) - set(command) <= PYTHON_ONLY
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_command_has_the_defaults_of_its_function(verb: str) -> None:
-    command, function = _parameters(_command(verb)), _parameters(_verb(verb))
+    command, function = _parameters(_command(verb)), _of_verb(verb)
     for name in set(command) & set(function):
         ours, theirs = command[name].default, function[name].default
         if (verb, name) in TEXT:
@@ -111,7 +131,7 @@ def test_a_command_has_the_defaults_of_its_function(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_parameters_stand_in_the_same_order(verb: str) -> None:
-    command, function = list(_parameters(_command(verb))), list(_parameters(_verb(verb)))
+    command, function = list(_parameters(_command(verb))), list(_of_verb(verb))
     both = [name for name in command if name in function]
     assert both == [name for name in function if name in command]
 
@@ -125,7 +145,8 @@ def test_the_demo_has_the_parameters_of_its_function() -> None:
 
 def test_every_verb_of_the_interface_has_a_command() -> None:
     verbs = {name for name in api.__all__ if inspect.isfunction(getattr(api, name))}
-    assert verbs - {"load"} == {_verb(command).__name__ for command in VERBS}
+    of_commands = {name for command in VERBS for name in _verbs(command)}
+    assert verbs - {"load", "live_check"} == of_commands
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -38,7 +38,7 @@ MQTT_PORT = 1883
 
 def live_settings(
     bundle: str | Path | None = None,
-    sources: Sequence[str] = (),
+    source: Sequence[str] = (),
     *,
     config: str | Path | None = None,
     backend: str | None = None,
@@ -64,7 +64,7 @@ def live_settings(
 
     Args:
         bundle: directory of the bundle; overrides the file's.
-        sources: SOURCE or NAME=SOURCE, see `stgcn live --help`.
+        source: SOURCE or NAME=SOURCE, see `stgcn live --help`.
         config: the YAML file; then the options say what it cannot: bundle, page, host, port.
         events: FILE.jsonl, "-", an http(s) address, or mqtt://host:port.
         default_events: where events go when nothing is said; "" nowhere.
@@ -79,7 +79,7 @@ def live_settings(
         page_asked = _given(host=host, port=port)
     if config is not None:
         beside = _given(
-            sources=list(sources) or None, backend=backend, threads=threads, pose=pose,
+            source=list(source) or None, backend=backend, threads=threads, pose=pose,
             pose_model=pose_model, pose_detector=pose_detector, stride=stride, mode=mode, fps=fps,
             realtime=realtime or None, loop=loop or None, events=events or None, save=save,
         )  # fmt: skip
@@ -90,7 +90,7 @@ def live_settings(
             )
         read = read_config(Path(config), environ=os.environ)
         return changed(read, bundle=None if bundle is None else str(bundle), page=page_asked)
-    if bundle is None or not sources:
+    if bundle is None or not source:
         raise UsageError(
             "a live run needs a bundle and at least one source: stgcn live BUNDLE --source 0 (a webcam), "
             "--source rtsp://..., --source clip.mp4; or --config cameras.yaml."
@@ -98,7 +98,7 @@ def live_settings(
     wanted = events if events is not None else [default_events] if default_events else []
     found = from_options(
         str(bundle),
-        sources,
+        source,
         camera=_given(realtime=realtime or None, loop=loop or None),
         sinks=[_sink(text) for text in wanted],
         windows=_given(stride=stride, mode=mode, fps=fps),

@@ -80,11 +80,11 @@ def live(
         str | None, typer.Option(help="Address of the page. [default: 127.0.0.1]")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the page. [default: 8765]")] = None,
-    view: Annotated[
-        bool | None, typer.Option("--view/--no-view", help="The table in the terminal.")
-    ] = None,
     duration: Annotated[
         float | None, typer.Option(help="Stop after so many seconds; by default never.")
+    ] = None,
+    view: Annotated[
+        bool | None, typer.Option("--view/--no-view", help="The table in the terminal.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say what would be done, and what is wrong.")
