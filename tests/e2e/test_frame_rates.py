@@ -43,7 +43,7 @@ def test_cameras_of_any_rate_give_the_same_answer_and_appending_does_not(
         CHECKPOINT, tmp_path / "demo", labels=LABELS, fps=25.0, verify=False, graph_form="aggregate"
     )
     with stgcn_deploy.load(tmp_path / "demo", threads=1) as model:
-        rows = list(bench.answers(model, 44, 5, noise=0.0, missing=0.0))
+        rows = list(bench.answers(model, range(44), 5, noise=0.0, missing=0.0))
     shares = {
         (way, camera): bench.compared(rows, (way, camera))["share"]
         for way in ("by time", "appended")
